@@ -1,0 +1,90 @@
+/** The Koa application: health, the child endpoints (errors as text), the operator API (errors as problems). */
+import { Router } from '@koa/router';
+import Koa from 'koa';
+import { healthRoutes, type Readiness } from '#runtime/health.ts';
+import type { Logger } from '#runtime/log.ts';
+import type { Metrics } from '#runtime/metrics.ts';
+import { ProblemError } from '#wire/problem.ts';
+import type { ChildDeps } from './child/deps.ts';
+import { textErrors } from './child/errors.ts';
+import { childRoutes, methodNotAllowed, notFound } from './child/routes.ts';
+import { fleetRoutes } from './operator/fleet.ts';
+import { openApiDocument } from './operator/openapi.ts';
+import { type OperatorDeps, releaseRoutes } from './operator/releases.ts';
+import { bearer, mountRoutes, type OperatorRoute, problems } from './operator/route.ts';
+
+export const API_VERSION = '1.0.0';
+
+type AppDeps = {
+  child: ChildDeps;
+  operator: OperatorDeps;
+  token: string;
+  ready: Readiness;
+  metrics: Metrics;
+  log: Logger;
+};
+
+export const operatorRoutes = (deps: OperatorDeps): OperatorRoute[] => [...releaseRoutes(deps), ...fleetRoutes(deps)];
+
+export function createApp({ child, operator, token, ready, metrics, log }: AppDeps): Koa {
+  const app = new Koa();
+  app.on('error', (error: Error) => log.debug({ error: error.message }, 'a connection broke'));
+  app.use(async (ctx, next) => {
+    await next();
+    const route = (ctx as unknown as { _matchedRoute?: string })._matchedRoute ?? 'none';
+    metrics.requests.inc({ route, status: `${Math.floor(ctx.status / 100)}xx` });
+    // An answer that comes before the whole body was read leaves the rest of it on the connection.
+    if (!ctx.req.complete && ctx.status >= 400) ctx.set('Connection', 'close');
+  });
+  app.use(healthRoutes(ready, metrics));
+  app.use(operatorApi(operator, token, child.config.bodyLimit, log));
+  app.use(childApi(child, log));
+  return app;
+}
+
+function operatorApi(deps: OperatorDeps, token: string, bodyLimit: number, log: Logger): Koa.Middleware {
+  const routes = operatorRoutes(deps);
+  const document = JSON.stringify(openApiDocument(routes, API_VERSION));
+  const router = new Router();
+  mountRoutes(router, routes, bodyLimit);
+  const authorize = bearer(token);
+  const handle = router.routes();
+  const wrongMethod = router.allowedMethods({
+    throw: true,
+    methodNotAllowed: () => new ProblemError('method-not-allowed', 'the Allow header names those that are'),
+    notImplemented: () => new ProblemError('method-not-allowed', 'no call has this method'),
+  });
+  const errors = problems(log);
+  return async (ctx, next) => {
+    if (ctx.path === '/openapi.json') {
+      ctx.type = 'application/json';
+      ctx.body = document;
+      return;
+    }
+    if (ctx.path !== '/api' && !ctx.path.startsWith('/api/')) return next();
+    await errors(ctx, () =>
+      authorize(ctx, () =>
+        handle(ctx as never, () =>
+          wrongMethod(ctx as never, () => {
+            throw new ProblemError('not-found', `there is nothing at ${ctx.path}`);
+          }),
+        ),
+      ),
+    );
+  };
+}
+
+function childApi(deps: ChildDeps, log: Logger): Koa.Middleware {
+  const router = childRoutes(deps);
+  const errors = textErrors(log);
+  const handle = router.routes();
+  return async (ctx) =>
+    errors(ctx, () =>
+      handle(ctx as never, async () => {
+        const allowed = router.match(ctx.path, ctx.method).path.flatMap((layer) => layer.methods);
+        if (allowed.length === 0) throw notFound(ctx.path);
+        ctx.set('Allow', [...new Set(allowed)].join(', '));
+        throw methodNotAllowed(ctx.method, ctx.path);
+      }),
+    );
+}

@@ -1,0 +1,45 @@
+/** A bounded reader of small JSON bodies: no general parser on the routes that a fleet calls every second. */
+import type { IncomingMessage } from 'node:http';
+import type { z } from 'zod';
+import { faultOf } from '#wire/child.ts';
+import { ChildError } from './errors.ts';
+
+export async function readJson<T extends z.ZodType>(
+  request: IncomingMessage,
+  schema: T,
+  limit: number,
+): Promise<z.infer<T>> {
+  const type = request.headers['content-type'];
+  if (type !== undefined && !/^application\/(?:json|[\w.+-]+\+json)\s*(?:;|$)/i.test(type))
+    throw new ChildError(415, `Content-Type must be application/json, not ${type}`);
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity')
+    throw new ChildError(415, `Content-Encoding must be identity, not ${encoding}`);
+  const text = await readText(request, limit);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new ChildError(400, `the body is not JSON: ${(error as Error).message.replaceAll(/\s+/g, ' ')}`);
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new ChildError(400, faultOf(parsed.error));
+  return parsed.data;
+}
+
+function readText(request: IncomingMessage, limit: number): Promise<string> {
+  const tooLarge = (): ChildError => new ChildError(413, `the body is larger than ${limit} bytes`);
+  if (Number(request.headers['content-length']) > limit) return Promise.reject(tooLarge());
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > limit) reject(tooLarge());
+      else chunks.push(chunk);
+    });
+    request.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    request.on('error', reject);
+    request.on('aborted', () => reject(new ChildError(400, 'the body ended early')));
+  });
+}

@@ -1,0 +1,39 @@
+/** Errors of the child endpoints: one line of text. A JSON error would make an agent take the id `""` for good. */
+import type { Middleware } from 'koa';
+import type { Logger } from '#runtime/log.ts';
+import { NotAccepted } from '#queue/group-commit.ts';
+import { isTransient } from '#store/redis.ts';
+
+export class ChildError extends Error {
+  override name = 'ChildError';
+  readonly status: number;
+  constructor(status: 400 | 404 | 405 | 409 | 413 | 415 | 416 | 503, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const RETRY_AFTER_S = 5;
+
+export function textErrors(log: Logger): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      const { status, message } = describe(error, log);
+      ctx.status = status;
+      if (status === 503) ctx.set('Retry-After', String(RETRY_AFTER_S));
+      ctx.type = 'text/plain';
+      ctx.body = `${message}\n`;
+    }
+  };
+}
+
+/** Never a 500: an unexpected error is the manager's trouble, and the child is to try again. */
+function describe(error: unknown, log: Logger): { status: number; message: string } {
+  if (error instanceof ChildError) return { status: error.status, message: error.message };
+  const cause = error instanceof NotAccepted ? (error.cause ?? error) : error;
+  if (error instanceof NotAccepted || isTransient(error)) log.debug({ err: cause }, 'a child request was refused');
+  else log.error({ err: error }, 'a child request failed');
+  return { status: 503, message: 'the manager is not able to take this now, try again' };
+}

@@ -1,0 +1,70 @@
+/** `POST /result`: answered 200 once the result is in Redis (law 1), held while Redis is away: it's sent only once. */
+import { createHash } from 'node:crypto';
+import type { Report } from '#domain/record.ts';
+import { sketchCounters } from '#domain/sketch.ts';
+import { namesNoStage } from '#domain/strategy.ts';
+import { packSummary } from '#domain/summary.ts';
+import { parseApplied } from '#store/child-store.ts';
+import { type ChildResult, resultRequest } from '#wire/child.ts';
+import type { Entry } from '../release-cache.ts';
+import { readJson } from './body.ts';
+import type { ChildDeps, ChildHandler } from './deps.ts';
+import { ChildError } from './errors.ts';
+
+type Reports = Omit<Report, 'at'>[];
+
+export function resultHandler({ config, children, cache, intake, kick, hold, clock }: ChildDeps): ChildHandler {
+  /** A result that names no stage is bound to the child's current one, so it can't wait in a queue. */
+  async function applyNow(id: string, release: string, reports: Reports): Promise<void> {
+    const applied = parseApplied(await children.apply({ id, release, at: '', attempt: '', reports }));
+    if (applied.code === 'gone') throw unknownChild(id);
+    if (applied.code === 'absent') throw notEnrolled(id, release);
+    // The periodic tick finds it as well.
+    if (applied.code === 'ok' && applied.changed) void kick(release).catch(() => {});
+  }
+
+  return async (ctx) => {
+    const result = await readJson(ctx.req, resultRequest, config.bodyLimit);
+    const { id, release } = result;
+    await hold(async () => {
+      const entry = await cache.get(release);
+      if (entry === null) throw new ChildError(404, `release_id: there is no release ${release}`);
+      const reports = bind(result, entry);
+      const { known, attempt } = await children.forResult(id, release);
+      if (!known) throw unknownChild(id);
+      if (attempt === null) throw notEnrolled(id, release);
+      const named = reports.flatMap(({ stage, ...rest }) => (stage === null ? [] : [{ ...rest, stage }]));
+      if (named.length < reports.length) return applyNow(id, release, reports);
+      const message = named.map((report) => ({ ...report, counters: [...report.counters] }));
+      await intake.submit({ k: 'result', id, release, at: clock.now(), attempt, reports: message }, true);
+    });
+    ctx.status = 200;
+    ctx.body = '';
+  };
+}
+
+const unknownChild = (id: string): ChildError => new ChildError(404, `id: there is no child ${id}`);
+const notEnrolled = (id: string, release: string): ChildError =>
+  new ChildError(409, `release_id: child ${id} is not enrolled in release ${release}`);
+
+/** From names of stages to their places in the file. */
+function bind({ reports }: ChildResult, { release, stageIndex }: Entry): Reports {
+  const indexOf = (name: string, field: string): number => {
+    const index = stageIndex.get(name);
+    if (index === undefined) throw new ChildError(404, `${field}: release ${release.id} has no stage "${name}"`);
+    return index;
+  };
+  return reports.map(({ stage, status, next, summary }, i) => {
+    const stageNumber = stage === null ? null : indexOf(stage, `stage_summaries[${i}].stage_name`);
+    const nextNumber = next === null || namesNoStage(next) ? null : indexOf(next, 'next_stage');
+    const packed = packSummary(summary);
+    return {
+      stage: stageNumber,
+      status,
+      next: nextNumber,
+      digest: createHash('sha1').update(`${status} ${nextNumber} ${packed}`).digest('hex').slice(0, 12),
+      counters: sketchCounters(summary),
+      summary: packed,
+    };
+  });
+}

@@ -1,0 +1,50 @@
+/** Publishing: everything is checked before anything is written. */
+import { createHash } from 'node:crypto';
+import { checkFunctionsZip } from '#bundle/functions-zip.ts';
+import { DEFAULT_PLAN, PRESET_NAMES, type PresetName, PRESETS } from '#domain/plan.ts';
+import { publishedRollout } from '#domain/rollout.ts';
+import type { Finding, StageType } from '#domain/strategy.ts';
+import type { Clock } from '#store/redis-clock.ts';
+import type { ReleaseStore } from '#store/release-store.ts';
+import { ProblemError } from '#wire/problem.ts';
+import { readReleaseFile } from '#wire/release-file.ts';
+
+export type Publisher = ReturnType<typeof createPublisher>;
+
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimit: number) {
+  /** Throws `invalid-release` with every fault, or `release-exists`. */
+  return async (yml: Buffer, zip: Buffer): Promise<{ id: string; warnings: readonly Finding[]; created: boolean }> => {
+    const { file, faults, warnings } = readReleaseFile(yml);
+    const checked = await checkFunctionsZip(zip, file?.strategy.functions ?? [], bundleLimit);
+    const all = [...faults, ...planFaults(file?.planName), ...checked.faults];
+    if (file === null || all.length > 0)
+      throw new ProblemError('invalid-release', `${all.length} fault${all.length === 1 ? '' : 's'}`, all);
+    const { strategy, planName } = file;
+    const release = {
+      id: strategy.id,
+      strategy,
+      publishedAt: clock.now(),
+      yml: sha256(yml),
+      zip: sha256(checked.served),
+      warnings,
+    };
+    const stages = strategy.stages.map(({ name, type }) => ({ name, type: type as StageType }));
+    const plan = PRESETS[(planName as PresetName | undefined) ?? DEFAULT_PLAN];
+    const outcome = await releases.publish(
+      release,
+      `${release.yml} ${sha256(zip)}`,
+      { yml, zip: checked.served },
+      publishedRollout(strategy.id, stages, plan),
+    );
+    if (outcome === 'different')
+      throw new ProblemError('release-exists', `other files were published as release ${strategy.id}: take another id`);
+    return { id: strategy.id, warnings, created: outcome === 'created' };
+  };
+}
+
+function planFaults(name: string | undefined): Finding[] {
+  if (name === undefined || (PRESET_NAMES as readonly string[]).includes(name)) return [];
+  return [{ path: 'plan', message: `is one of ${PRESET_NAMES.join(', ')}, not "${name}"` }];
+}

@@ -1,0 +1,64 @@
+/**
+ * The API's copy of releases and rollouts: a poll and `/end_stage` are answered from it. Told of changes by pub/sub, and
+ * refreshed at least each second, so that a lost message costs a second.
+ */
+import type { Rollout } from '#domain/rollout.ts';
+import type { Logger } from '#runtime/log.ts';
+import type { Keys } from '#store/keys.ts';
+import type { Client } from '#store/redis.ts';
+import type { Release, ReleaseStore } from '#store/release-store.ts';
+
+const REFRESH_MS = 1_000;
+
+export type Entry = { release: Release; rollout: Rollout; stageIndex: ReadonlyMap<string, number> };
+
+export type ReleaseCache = Awaited<ReturnType<typeof createReleaseCache>>;
+
+export async function createReleaseCache(
+  store: ReleaseStore,
+  subscriber: Client,
+  keys: Keys,
+  log: Logger,
+  stack: AsyncDisposableStack,
+) {
+  const entries = new Map<string, Entry>();
+  let unfinished = new Set<string>();
+
+  async function load(id: string): Promise<Entry | null> {
+    const known = entries.get(id)?.release;
+    const [release, rollout] = await Promise.all([known ?? store.release(id), store.rollout(id)]);
+    if (release === null || rollout === null) return null;
+    const current = entries.get(id);
+    // Two loads may overtake one another: the newer version stays.
+    if (current !== undefined && current.rollout.version >= rollout.version) return current;
+    const stageIndex = new Map(release.strategy.stages.map((stage, i) => [stage.name, i]));
+    const entry = { release, rollout, stageIndex };
+    entries.set(id, entry);
+    return entry;
+  }
+
+  async function refresh(): Promise<void> {
+    const now = new Set(await store.unfinished());
+    // Those that have just left the set too: otherwise their last change would be missed.
+    const ids = [...new Set([...now, ...unfinished])];
+    const versions = await store.versions(ids);
+    const changed = ids.filter((id, i) => versions[i] !== entries.get(id)?.rollout.version);
+    await Promise.all(changed.map((id) => load(id)));
+    unfinished = now;
+  }
+
+  const quietly = (work: Promise<unknown>): void =>
+    void work.catch((error: Error) => log.debug({ error: error.message }, 'the copy of rollouts is not fresh'));
+  subscriber.on('message', (_channel: string, id: string) => quietly(load(id)));
+  await subscriber.subscribe(keys.changes);
+  await refresh();
+  const timer = setInterval(() => quietly(refresh()), REFRESH_MS);
+  timer.unref();
+  stack.defer(() => clearInterval(timer));
+
+  return {
+    get: async (id: string): Promise<Entry | null> => entries.get(id) ?? load(id),
+    /** For whoever has seen a sign that the copy is old. */
+    reload: load,
+  };
+}

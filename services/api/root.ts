@@ -1,0 +1,71 @@
+/** The API: stateless, any number of processes, any of which may die. */
+import { createServer } from 'node:http';
+import { createIntakeProducer, createTickProducer } from '#queue/producers.ts';
+import type { Config } from '#runtime/config.ts';
+import { listen, startingApp } from '#runtime/health.ts';
+import type { Logger } from '#runtime/log.ts';
+import type { Metrics } from '#runtime/metrics.ts';
+import { openBase } from '#store/open.ts';
+import { createApp } from './app.ts';
+import type { ChildDeps } from './child/deps.ts';
+import { createFileCache } from './file-cache.ts';
+import { createHold } from './hold.ts';
+import { createIntake } from './intake.ts';
+import { createLoadGuard } from './load-guard.ts';
+import type { OperatorDeps } from './operator/releases.ts';
+import { createPublisher } from './publisher.ts';
+import { createReleaseCache } from './release-cache.ts';
+import { publishFolder } from './releases-dir.ts';
+
+const MAX_HELD = 10_000;
+/** Longer than any proxy in front keeps idle connections, so that it never meets one that is just being closed. */
+const KEEP_ALIVE_MS = 75_000;
+
+export async function startApi(
+  config: Config,
+  address: string,
+  token: string,
+  log: Logger,
+  metrics: Metrics,
+  stack: AsyncDisposableStack,
+): Promise<{ port: number; ready(): string | null }> {
+  let handle = startingApp(metrics);
+  const server = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS },
+    (request, response) => void handle(request, response),
+  );
+  const { port, close } = await listen(server, config.host, config.port);
+  const base = await openBase(config, address, 'serve', log, stack);
+  const { client, keys, partitions, clock, children, releases } = base;
+  const producer = createIntakeProducer(await base.connect(), keys, partitions, stack);
+  const ticks = createTickProducer(client, keys, stack);
+  const load = await createLoadGuard(client, children, producer, config, metrics, log, stack);
+  const cache = await createReleaseCache(releases, await base.connect('work'), keys, log, stack);
+  const publish = createPublisher(releases, clock, config.bundleLimit);
+  const intake = createIntake(producer, children, clock, config.resultHoldMs, metrics, stack);
+  const child: ChildDeps = {
+    config,
+    children,
+    cache,
+    files: createFileCache(releases),
+    intake,
+    kick: ticks.kick,
+    load,
+    hold: createHold(config.resultHoldMs, MAX_HELD),
+    clock,
+  };
+  const operator: OperatorDeps = {
+    ...base,
+    ticks,
+    publish,
+    freshForMs: config.freshForMs,
+    bundleLimit: config.bundleLimit,
+  };
+  if (config.releasesDir !== undefined) await publishFolder(config.releasesDir, publish, log);
+
+  const ready = (): string | null => (client.status === 'ready' ? null : 'Redis is away');
+  // Closed first of all: requests in hand still find everything open.
+  stack.defer(close);
+  handle = createApp({ child, operator, token, ready, metrics, log }).callback();
+  return { port, ready };
+}

@@ -1,0 +1,53 @@
+/** The operator API as the CLI calls it. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { cliEnvironment } from '#runtime/config.ts';
+import type { Problem } from '#wire/problem.ts';
+
+/** The manager can't be reached, or can't serve now. */
+export class Unreachable extends Error {
+  override name = 'Unreachable';
+}
+
+/** The manager answered, and it was no. */
+export class Refused extends Error {
+  override name = 'Refused';
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+export type Client = ReturnType<typeof createClient>;
+
+export function createClient({ url, token, dataDir }: ReturnType<typeof cliEnvironment>) {
+  const bearer = token ?? tokenIn(dataDir);
+
+  async function call<T>(method: string, path: string, body?: FormData | object): Promise<{ status: number; body: T }> {
+    const json = body !== undefined && !(body instanceof FormData);
+    const response = await fetch(`${url}/api/v1${path}`, {
+      method,
+      headers: { authorization: `Bearer ${bearer}`, ...(json ? { 'content-type': 'application/json' } : {}) },
+      ...(body === undefined ? {} : { body: body instanceof FormData ? body : JSON.stringify(body) }),
+    }).catch((error: Error & { cause?: Error }) => {
+      throw new Unreachable(`no manager answers at ${url}: ${error.cause?.message ?? error.message}`);
+    });
+    const text = await response.text();
+    if (response.ok) return { status: response.status, body: (text === '' ? null : JSON.parse(text)) as T };
+    if (!response.headers.get('content-type')?.startsWith('application/problem+json'))
+      throw new Unreachable(`${url} answered ${response.status}: ${text.trim().slice(0, 200)}`);
+    const problem = JSON.parse(text) as Problem;
+    if (problem.status === 503) throw new Unreachable(`${url}: ${problem.title}`);
+    throw new Refused(problem);
+  }
+  return { url, call };
+}
+
+function tokenIn(dataDir: string): string {
+  try {
+    return readFileSync(join(dataDir, 'operator-token'), 'utf8').trim();
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,166 @@
+/** `choir`: what operators type. It knows the operator API and nothing else of the manager. */
+import { type Command as Program, Command, InvalidArgumentError } from 'commander';
+import { readReleaseFolder } from '#bundle/release-folder.ts';
+import { PRESET_NAMES } from '#domain/plan.ts';
+import { cliEnvironment } from '#runtime/config.ts';
+import type { ReleaseChildView, ReleaseView } from '#wire/operator.ts';
+import type { Problem } from '#wire/problem.ts';
+import { type Client, createClient, Refused, Unreachable } from './client.ts';
+import { renderFindings, renderRelease, table } from './render.ts';
+import { WATCH_EXIT, watchRelease } from './watch.ts';
+
+const EXIT_REFUSED = 4;
+const PAGE = 1000;
+
+type Page<T> = { items: T[]; next: string | null };
+type FleetChild = {
+  id: string;
+  number_of_children: number;
+  first_seen: string;
+  last_seen: string;
+  release: string | null;
+};
+type ReleaseItem = Pick<ReleaseView, 'id' | 'name' | 'state' | 'plan' | 'published_at'>;
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+function createProgram(client: () => Client): Program {
+  const program = new Command('choir')
+    .description('Talks to an Umbilical Choir release manager')
+    .addHelpText(
+      'after',
+      '\nCHOIR_URL names the manager (http://127.0.0.1:9998 by default), CHOIR_TOKEN its operator token (by default the one in DATA_DIR).',
+    );
+  const releasePath = (id: string): string => `/releases/${encodeURIComponent(id)}`;
+  const show = async (method: string, path: string, body?: object): Promise<void> =>
+    print(renderRelease((await client().call<ReleaseView>(method, path, body)).body));
+
+  program
+    .command('publish <dir>')
+    .description('publish a folder: release.yml with fns.zip or fns/')
+    .action(async (dir: string) => {
+      const { yml, zip } = await readReleaseFolder(dir);
+      const form = new FormData();
+      form.set('release', new Blob([new Uint8Array(yml)]), 'release.yml');
+      form.set('functions', new Blob([new Uint8Array(zip)]), 'fns.zip');
+      const { status, body } = await client().call<{ id: string; warnings: { path: string; message: string }[] }>(
+        'POST',
+        '/releases',
+        form,
+      );
+      if (body.warnings.length > 0) process.stderr.write(`${renderFindings('warning', body.warnings)}\n`);
+      print(status === 201 ? `published ${body.id}` : `${body.id} was published before, with the same bytes`);
+    });
+
+  program
+    .command('list')
+    .description('list all releases')
+    .action(async () => {
+      const rows = [['ID', 'NAME', 'STATE', 'PLAN', 'PUBLISHED']];
+      for await (const item of pages<ReleaseItem>(client(), '/releases'))
+        rows.push([item.id, item.name, item.state, item.plan.name, item.published_at]);
+      print(table(rows));
+    });
+
+  program
+    .command('start <id>')
+    .description('start a release')
+    .option('--plan <name>', `how it spreads: ${PRESET_NAMES.join(' or ')}`)
+    .action((id: string, { plan }: { plan?: string }) =>
+      show('POST', `${releasePath(id)}/start`, plan === undefined ? {} : { plan }),
+    );
+
+  program
+    .command('status <id>')
+    .description('show a release, its progress and why it waits')
+    .action((id: string) => show('GET', releasePath(id)));
+
+  program
+    .command('watch <id>')
+    .description('follow a release to its end; exits 0 completed, 1 halted, 2 aborted, 3 unreachable')
+    .action(async (id: string) => {
+      process.exitCode = await watchRelease(client(), id, process.stdout);
+    });
+
+  program
+    .command('abort <id>')
+    .description('abort a release: nobody more gets it')
+    .option('--reason <text>', 'why')
+    .action((id: string, { reason }: { reason?: string }) =>
+      show('POST', `${releasePath(id)}/abort`, reason === undefined ? {} : { reason }),
+    );
+
+  program
+    .command('children [release]')
+    .description('list the fleet, or the children of a release')
+    .option('--status <name>', 'only children with this release status: Todo, Doing, Done or Failed')
+    .option('--limit <n>', 'at most so many', wholeNumber, 100)
+    .action(async (release: string | undefined, { status, limit }: { status?: string; limit: number }) => {
+      if (release === undefined) return printFleet(client(), limit);
+      const query = status === undefined ? '' : `?status=${encodeURIComponent(status)}`;
+      return printReleaseChildren(client(), `${releasePath(release)}/children${query}`, limit);
+    });
+
+  return program;
+}
+
+async function printFleet(client: Client, limit: number): Promise<void> {
+  const rows = [['ID', 'CHILDREN', 'FIRST SEEN', 'LAST SEEN', 'RUNS']];
+  for await (const child of pages<FleetChild>(client, '/children', limit))
+    rows.push([child.id, String(child.number_of_children), child.first_seen, child.last_seen, child.release ?? '-']);
+  print(table(rows));
+}
+
+async function printReleaseChildren(client: Client, path: string, limit: number): Promise<void> {
+  const rows = [['ID', 'STATUS', 'STAGES']];
+  for await (const child of pages<ReleaseChildView>(client, path, limit)) {
+    const stages = child.stages.map((stage) => `${stage.name}: ${stage.status}`).join(', ');
+    rows.push([child.id, child.left_release ? `${child.release_status} (left)` : child.release_status, stages]);
+  }
+  print(table(rows));
+}
+
+/** All items of a list, page by page; one that stands on two pages is given once. */
+async function* pages<T extends { id: string }>(client: Client, path: string, limit = Infinity): AsyncGenerator<T> {
+  const seen = new Set<string>();
+  let cursor: string | null = null;
+  do {
+    const query = new URLSearchParams({ limit: String(Math.min(limit, PAGE)), ...(cursor === null ? {} : { cursor }) });
+    const { body }: { body: Page<T> } = await client.call<Page<T>>(
+      'GET',
+      `${path}${path.includes('?') ? '&' : '?'}${query.toString()}`,
+    );
+    for (const item of body.items) {
+      if (seen.has(item.id)) continue;
+      if (seen.size >= limit) return;
+      seen.add(item.id);
+      yield item;
+    }
+    cursor = body.next;
+  } while (cursor !== null);
+}
+
+export function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('it is no whole number');
+  return Number(text);
+}
+
+/** A command of another client, to be run by the same program. */
+export type AddCommand = (program: Program, url: () => string) => void;
+
+/** Runs a command line; errors are sentences on standard error, and the exit code tells them apart. */
+export async function runProgram(argv: readonly string[], more: readonly AddCommand[]): Promise<void> {
+  try {
+    const program = createProgram(() => createClient(cliEnvironment()));
+    for (const add of more) add(program, () => cliEnvironment().url);
+    await program.parseAsync(argv);
+  } catch (error) {
+    process.exitCode = error instanceof Unreachable ? WATCH_EXIT.unreachable : EXIT_REFUSED;
+    process.stderr.write(`${error instanceof Refused ? refusal(error.problem) : (error as Error).message}\n`);
+  }
+}
+
+function refusal({ title, detail, errors }: Problem): string {
+  const head = `${title}: ${detail}`;
+  return errors === undefined ? head : `${head}\n${renderFindings('fault', errors)}`;
+}

@@ -1,0 +1,167 @@
+/**
+ * One simulated child: polls, downloads, runs the stages in file order, reports, asks. It does what the reference agent
+ * does, word for word on the wire, with time compressed by a factor.
+ */
+import { measure, type Profile, succeeds, type Summary } from './measure.ts';
+import type { Random } from './random.ts';
+import { checkFunctions, readStrategy, type SimRelease, type SimStage } from './strategy.ts';
+import type { Wire } from './wire.ts';
+
+/** What a child can be made to do wrong, in the middle of its first stage. */
+export const FAULTS = ['fail', 'silent', 'restart', 'drop'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export type AgentState = 'joining' | 'polling' | 'running' | 'waiting' | 'silent' | 'ended';
+
+type Timing = {
+  /** Waits so many ms of the child's time; rejects when the fleet is stopped. */
+  sleep(ms: number): Promise<void>;
+};
+
+export type AgentOptions = {
+  wire: Wire;
+  timing: Timing;
+  random: Random;
+  profile: Profile;
+  place: GeoJSON.Polygon;
+  fault: Fault | null;
+  pollMs: number;
+  onState(state: AgentState, detail: string): void;
+};
+
+const UNDECODABLE_MS = 5_000;
+const FIRST_ASK_MS = 5_000;
+const ASK_MS = 1_000;
+const RESEND_MS = 1_000;
+const STATUS = { SuccessWaiting: 2, Completed: 4, Failure: 5 } as const;
+const FAILING: Partial<Profile> = { f2Errors: 0.5 };
+
+/** The agent's process has ended: what it can't cope with ends it, as in the original. */
+class ProcessEnded extends Error {}
+
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const { wire, timing, onState } = options;
+  let id = '';
+  let fault = options.fault;
+  let profile = options.profile;
+
+  async function poll(): Promise<{ id: string; new_release: string } | null> {
+    const body = { id, geographic_area: options.place, number_of_children: 0 };
+    try {
+      // Whatever the status: the agent decodes any JSON.
+      return JSON.parse((await wire.post('/poll', body)).text) as { id: string; new_release: string };
+    } catch {
+      return null;
+    }
+  }
+
+  async function download(release: string): Promise<SimRelease> {
+    const strategy = await wire.get(`/release?childID=${id}&releaseID=${encodeURIComponent(release)}`);
+    if (strategy.status !== 200) throw new ProcessEnded(`GET /release answered ${strategy.status}`);
+    const parsed = readStrategy(strategy.text);
+    const functions = await wire.get(`/release/functions/${encodeURIComponent(parsed.id)}`);
+    if (functions.status !== 200) throw new ProcessEnded(`GET /release/functions answered ${functions.status}`);
+    await checkFunctions(functions.bytes);
+    return parsed;
+  }
+
+  async function send(
+    release: SimRelease,
+    stage: SimStage,
+    status: number,
+    next: string,
+    summary: Summary,
+  ): Promise<boolean> {
+    const body = {
+      id,
+      release_id: release.id,
+      stage_summaries: [{ stage_name: stage.name, status, ...summary }],
+      next_stage: next,
+    };
+    return wire.post('/result', body).then(
+      (answer) => answer.status === 200,
+      () => false,
+    );
+  }
+
+  /** Asks until the answer is true; anything but a 200 is asked again. */
+  async function untilEnd(release: SimRelease, stage: SimStage): Promise<void> {
+    for (let pause = FIRST_ASK_MS; ; pause = ASK_MS) {
+      await timing.sleep(pause);
+      try {
+        const answer = await wire.post('/end_stage', { id, strategy_id: release.id, stage_name: stage.name });
+        if (answer.status === 200 && (JSON.parse(answer.text) as { end_stage: boolean }).end_stage) return;
+      } catch {
+        // Asked again.
+      }
+    }
+  }
+
+  /** True: the child goes on with the next stage in the file. */
+  async function runStage(release: SimRelease, stage: SimStage, first: boolean): Promise<boolean> {
+    onState('running', stage.name);
+    const seconds = Math.max(stage.minDurationMs / 1000, stage.minCalls / profile.callsPerSecond);
+    if (first) await actUp();
+    const ended = stage.signal ? untilEnd(release, stage) : null;
+    ended?.catch(() => {});
+    await timing.sleep(seconds * 1000);
+    let summary = measure(stage, profile, seconds, options.random);
+    if (ended !== null && succeeds(stage, summary)) {
+      onState('waiting', stage.name);
+      while (!(await send(release, stage, STATUS.SuccessWaiting, stage.onSuccess, summary)))
+        await timing.sleep(RESEND_MS);
+      await ended;
+      summary = measure(stage, profile, seconds * 1.5, options.random);
+    }
+    const good = succeeds(stage, summary);
+    const action = good ? stage.onSuccess : stage.onFailure;
+    // A final result is sent once, and lost unless it gets a 200.
+    await send(release, stage, good ? STATUS.Completed : STATUS.Failure, action, summary);
+    if (!good && first && release.stages.length > 1) throw new ProcessEnded('its first stage failed');
+    return action !== 'rollout' && action !== 'rollback';
+  }
+
+  /** The fault that this child was given, once. */
+  async function actUp(): Promise<void> {
+    const now = fault;
+    fault = null;
+    if (now === null || now === 'fail') return;
+    await timing.sleep(1_000);
+    if (now === 'silent') {
+      onState('silent', '');
+      await new Promise(() => {});
+    }
+    if (now === 'restart') id = '';
+    throw new Dropped();
+  }
+
+  async function runRelease(name: string): Promise<void> {
+    if (fault === 'fail') profile = { ...profile, ...FAILING };
+    const release = await download(name);
+    for (const [i, stage] of release.stages.entries()) if (!(await runStage(release, stage, i === 0))) break;
+  }
+
+  onState('joining', '');
+  try {
+    for (;;) {
+      const answer = await poll();
+      if (answer === null) {
+        await timing.sleep(UNDECODABLE_MS);
+        continue;
+      }
+      id = answer.id;
+      onState('polling', id);
+      if (answer.new_release === '') await timing.sleep(options.pollMs);
+      else
+        await runRelease(answer.new_release).catch((error: unknown) => {
+          if (!(error instanceof Dropped)) throw error;
+        });
+    }
+  } catch (error) {
+    if (!(error instanceof ProcessEnded)) throw error;
+    onState('ended', error.message);
+  }
+}
+
+/** It gave the release up and polls again. */
+class Dropped extends Error {}

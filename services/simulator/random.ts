@@ -1,0 +1,35 @@
+/** Repeatable chance: the same seed gives the same fleet, with the same latencies and errors. */
+export type Random = {
+  /** From 0 to 1. */
+  next(): number;
+  /** A log-normal sample around a median: what response times look like. */
+  around(median: number, spread: number): number;
+  /** How many of `n` tries succeed at a probability; exact for small n, normal for large. */
+  hits(n: number, probability: number): number;
+};
+
+export function createRandom(seed: number): Random {
+  let state = seed >>> 0;
+  // mulberry32
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+  const normal = (): number => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+  return {
+    next,
+    around: (median, spread) => median * Math.exp(spread * normal()),
+    hits(n, probability) {
+      if (n > 100) {
+        const mean = n * probability;
+        return Math.min(n, Math.max(0, Math.round(mean + normal() * Math.sqrt(mean * (1 - probability)))));
+      }
+      let count = 0;
+      for (let i = 0; i < n; i++) if (next() < probability) count++;
+      return count;
+    },
+  };
+}

@@ -1,0 +1,171 @@
+/**
+ * One child's course through one release: a join (least upper bound) of all that it ever reported in its attempt.
+ * Applying reports in any order, any number of times, gives the same record. `shared/store/lua/apply.lua` does the
+ * same to the hash in Redis; a property test holds the two against each other.
+ */
+import { hasEnded, ReleaseStatus, type ReportedStatus, StageStatus } from './status.ts';
+
+/** What a child said about one stage, ready to be joined. */
+export type Report = {
+  /** Index of the stage in file order, or null for a report that names none. */
+  stage: number | null;
+  status: ReportedStatus;
+  /** Index of the stage that it runs next, or null where none follows (`rollout`, `rollback`, nothing). */
+  next: number | null;
+  /** When the manager accepted it: milliseconds of Redis' clock. */
+  at: number;
+  /** Lower-case hex digest of the summary's bytes: breaks ties, so that the kept summary is the same in any order. */
+  digest: string;
+  /** Fields of the aggregate that this summary adds 1 to, without their stage (see sketch.ts). */
+  counters: readonly string[];
+  /** The summary, packed (see summary.ts). */
+  summary: string;
+};
+
+type Kept = Pick<Report, 'at' | 'digest' | 'counters' | 'summary'> & { status: ReportedStatus; next: number | null };
+
+type StageRecord = {
+  /** The greatest of all marks: Pending, InProgress (reached), or a reported status. */
+  status: StageStatus;
+  /** The greatest status reported for it together with "no next stage"; 0 = none: the release didn't end here. */
+  final: StageStatus;
+  kept: Kept | null;
+};
+
+export type ChildRecord = {
+  attempt: number;
+  downloaded: boolean;
+  stages: readonly StageRecord[];
+};
+
+export function enrolledRecord(stageCount: number, attempt = 1): ChildRecord {
+  const stage: StageRecord = { status: StageStatus.Pending, final: 0, kept: null };
+  return { attempt, downloaded: false, stages: Array.from({ length: stageCount }, () => stage) };
+}
+
+/** Index of the stage with which the release ended for the child, or -1 while it is underway. */
+export function endedAt(record: ChildRecord): number {
+  // The earliest in file order, so that what an agent reports about later stages afterwards changes nothing.
+  return record.stages.findIndex((stage) => stage.final > 0);
+}
+
+export function releaseStatusOf(record: ChildRecord): ReleaseStatus {
+  const end = record.stages[endedAt(record)];
+  if (end !== undefined) return end.final === StageStatus.Completed ? ReleaseStatus.Done : ReleaseStatus.Failed;
+  return record.downloaded ? ReleaseStatus.Doing : ReleaseStatus.Todo;
+}
+
+/** The stage that the child is in (agents run in file order, so the last one reached), or -1. */
+export function currentStage(record: ChildRecord): number {
+  if (endedAt(record) >= 0) return -1;
+  return record.stages.findLastIndex(
+    (stage) => stage.status > StageStatus.Pending && stage.status < StageStatus.Completed,
+  );
+}
+
+/** A download, or anything that proves one: at least Doing, the first stage at least InProgress. */
+export function applyDownload(record: ChildRecord): ChildRecord {
+  return { ...record, downloaded: true, stages: raise(record.stages, 0, StageStatus.InProgress) };
+}
+
+export function applyReport(before: ChildRecord, report: Report): ChildRecord {
+  const record = applyDownload(before);
+  const index = report.stage ?? bindUnnamed(record, report);
+  const old = record.stages[index];
+  if (old === undefined) return record;
+  const ended = hasEnded(report.status);
+  const joined: StageRecord = {
+    status: max(old.status, report.status),
+    final: ended && report.next === null ? max(old.final, report.status) : old.final,
+    kept: old.kept === null || outranks(report, old.kept) ? keep(report) : old.kept,
+  };
+  const stages = record.stages.with(index, joined);
+  return {
+    ...record,
+    stages: ended && report.next !== null ? raise(stages, report.next, StageStatus.InProgress) : stages,
+  };
+}
+
+/**
+ * The stage that a report without a name is about: the child's current one. A report whose next stage is already the
+ * current one repeats the stage before; one that comes after the end repeats the last.
+ */
+function bindUnnamed(record: ChildRecord, report: Report): number {
+  const current = currentStage(record);
+  if (current < 0) return Math.max(endedAt(record), 0);
+  if (report.next !== current) return current;
+  const before = record.stages.findLastIndex(
+    (stage, i) => i !== current && stage.kept?.next === current && hasEnded(stage.status),
+  );
+  return before >= 0 ? before : Math.max(current - 1, 0);
+}
+
+/**
+ * What a child adds to the aggregate of its location, field by field. Counts ignore the stages behind the one with
+ * which its release ended. Fields: `n`; `r<release status>`; `s<stage>.<status>`; `d<stage>` (Done with that stage);
+ * `<stage>.<counter>` of the kept summaries.
+ */
+export function contributionOf(record: ChildRecord): Map<string, number> {
+  const fields = new Map<string, number>([['n', 1]]);
+  const add = (field: string): unknown => fields.set(field, (fields.get(field) ?? 0) + 1);
+  const status = releaseStatusOf(record);
+  const end = endedAt(record);
+  add(`r${status}`);
+  if (status === ReleaseStatus.Done) add(`d${end}`);
+  record.stages.slice(0, end < 0 ? undefined : end + 1).forEach((stage, i) => {
+    if (stage.status > StageStatus.Pending) add(`s${i}.${stage.status}`);
+    for (const counter of stage.kept?.counters ?? []) add(`${i}.${counter}`);
+  });
+  return fields;
+}
+
+/** Law 3: aggregates equal the fold over all children. */
+export function foldContributions(records: Iterable<ChildRecord>): Map<string, number> {
+  const total = new Map<string, number>();
+  for (const record of records)
+    for (const [field, count] of contributionOf(record)) total.set(field, (total.get(field) ?? 0) + count);
+  return total;
+}
+
+const max = (a: StageStatus, b: StageStatus): StageStatus => (a > b ? a : b);
+
+function outranks(report: Report, kept: Kept): boolean {
+  if (report.status !== kept.status) return report.status > kept.status;
+  if (report.at !== kept.at) return report.at > kept.at;
+  return report.digest > kept.digest;
+}
+
+function keep({ status, next, at, digest, counters, summary }: Report): Kept {
+  return { status, next, at, digest, counters, summary };
+}
+
+function raise(stages: readonly StageRecord[], index: number, to: StageStatus): readonly StageRecord[] {
+  const stage = stages[index];
+  return stage === undefined || stage.status >= to ? stages : stages.with(index, { ...stage, status: to });
+}
+
+const DONE_RANK = 1_000_000;
+
+/**
+ * How far a child has come, as one number that only grows: the index of a release is sorted by it, so that the
+ * children who hold a stage, or have failed, are found without a scan. Todo 0; in stage i with status s
+ * `(i + 1) * 8 + s`; Done 1,000,000; Failed 1,000,001.
+ */
+export function progressRank(record: ChildRecord): number {
+  const status = releaseStatusOf(record);
+  if (status === ReleaseStatus.Todo) return 0;
+  if (status === ReleaseStatus.Doing) {
+    const current = currentStage(record);
+    return stageRank(current, record.stages[current]?.status ?? 0);
+  }
+  return DONE_RANK + (status - ReleaseStatus.Done);
+}
+
+export const stageRank = (stage: number, status: StageStatus): number => (stage + 1) * 8 + status;
+
+/** The ranks, both ends included, that children of a release status have. */
+export function rankRange(status: ReleaseStatus): readonly [number, number] {
+  if (status === ReleaseStatus.Todo) return [0, 0];
+  if (status === ReleaseStatus.Doing) return [1, DONE_RANK - 1];
+  return [DONE_RANK + (status - ReleaseStatus.Done), DONE_RANK + (status - ReleaseStatus.Done)];
+}

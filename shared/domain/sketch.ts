@@ -1,0 +1,45 @@
+/**
+ * Mergeable quantiles: integer counts in fixed logarithmic buckets (as in DDSketch, Masson et al., VLDB 2019). Integer
+ * counts commute exactly, which float sums don't. A quantile is right to within 2 % of its value.
+ */
+import type { StageSummary } from './summary.ts';
+
+const ACCURACY = 0.02;
+const GAMMA = (1 + ACCURACY) / (1 - ACCURACY);
+const LOG_GAMMA = Math.log(GAMMA);
+/** Values at and below this count as zero; values above the other end share the last bucket. */
+const SMALLEST = 1e-6;
+const LARGEST = 1e9;
+
+export const METRICS = ['f1', 'f2', 'e1', 'e2'] as const;
+/** f1, f2: median response times in ms of the base and the new version; e1, e2: their error rates. */
+export type Metric = (typeof METRICS)[number];
+
+export function bucketOf(value: number): string {
+  if (value <= SMALLEST) return 'z';
+  return String(Math.ceil(Math.log(Math.min(value, LARGEST)) / LOG_GAMMA));
+}
+
+const valueOf = (bucket: string): number => (bucket === 'z' ? 0 : (2 * GAMMA ** Number(bucket)) / (GAMMA + 1));
+
+/** Fields of a stage's sketches that one summary adds 1 to. A version without calls (median -1) is no evidence: none. */
+export function sketchCounters(s: StageSummary): string[] {
+  const version = (n: 1 | 2, median: number, errRate: number): string[] =>
+    median < 0 ? [] : [`f${n}:${bucketOf(median)}`, `e${n}:${bucketOf(errRate)}`];
+  return [...version(1, s.f1.median, s.f1ErrRate), ...version(2, s.f2.median, s.f2ErrRate)];
+}
+
+/** The q-quantile (0 to 1) of bucket counts, or null where nothing was counted. */
+export function quantile(buckets: ReadonlyMap<string, number>, q: number): number | null {
+  const sorted = [...buckets]
+    .filter(([, count]) => count > 0)
+    .map(([bucket, count]) => [valueOf(bucket), count] as const)
+    .sort(([a], [b]) => a - b);
+  const total = sorted.reduce((sum, [, count]) => sum + count, 0);
+  let left = q * (total - 1);
+  for (const [value, count] of sorted) {
+    if (left < count) return value;
+    left -= count;
+  }
+  return sorted.at(-1)?.[0] ?? null;
+}

@@ -1,0 +1,82 @@
+/**
+ * Group commit: one job for all the messages that came while the last one was being written. No timers and no latency
+ * when idle; hundreds of messages per job under load.
+ */
+
+export type Submit<M> = (message: M, hold: boolean) => Promise<void>;
+
+export type GroupCommitOptions<M> = {
+  /** Writes a batch; it may be written twice where an answer was lost. */
+  write(messages: M[]): Promise<void>;
+  /** Resolves when another try makes sense. */
+  untilRetry(): Promise<void>;
+  holdMs: number;
+  maxMessages: number;
+  maxBytes: number;
+  /** Messages waiting at a time; one more is refused. */
+  maxWaiting: number;
+};
+
+/** The message was not taken; its sender may try again. */
+export class NotAccepted extends Error {
+  override name = 'NotAccepted';
+}
+
+type Entry<M> = { message: M; bytes: number; deadline: number; resolve(): void; reject(error: Error): void };
+
+/**
+ * One lane, for one partition. A message that may be held is tried again until its deadline when writing fails; any
+ * other is refused at once.
+ */
+export function createGroupCommit<M>(options: GroupCommitOptions<M>): { submit: Submit<M>; idle(): Promise<void> } {
+  let forming: Entry<M>[] = [];
+  let running: Promise<void> | null = null;
+
+  function take(): Entry<M>[] {
+    let bytes = 0;
+    let count = 0;
+    for (const entry of forming) {
+      if (count > 0 && (count >= options.maxMessages || bytes + entry.bytes > options.maxBytes)) break;
+      bytes += entry.bytes;
+      count++;
+    }
+    return forming.splice(0, count);
+  }
+
+  async function run(): Promise<void> {
+    while (forming.length > 0) {
+      const batch = take();
+      try {
+        await options.write(batch.map((entry) => entry.message));
+        for (const entry of batch) entry.resolve();
+      } catch (error) {
+        forming = [...batch, ...forming];
+        refuseOverdue(error as Error);
+        if (forming.length > 0) await options.untilRetry();
+      }
+    }
+  }
+
+  function refuseOverdue(error: Error): void {
+    const now = performance.now();
+    const overdue = forming.filter((entry) => entry.deadline <= now);
+    forming = forming.filter((entry) => entry.deadline > now);
+    for (const entry of overdue) entry.reject(new NotAccepted(error.message, { cause: error }));
+  }
+
+  return {
+    submit(message, hold) {
+      if (forming.length >= options.maxWaiting) return Promise.reject(new NotAccepted('too many messages are waiting'));
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const deadline = hold ? performance.now() + options.holdMs : 0;
+      forming.push({ message, bytes: JSON.stringify(message).length, deadline, resolve, reject });
+      running ??= run().finally(() => {
+        running = null;
+      });
+      return promise;
+    },
+    async idle() {
+      while (running !== null) await running;
+    },
+  };
+}

@@ -1,0 +1,96 @@
+/** How jobs get into queues. */
+import { Queue } from 'bullmq';
+import type { Keys } from '#store/keys.ts';
+import type { Client } from '#store/redis.ts';
+import { type IntakeBatch, type IntakeMessage, QUEUES, type TickJob, type WalkJob } from './catalogue.ts';
+import { tireless } from './options.ts';
+
+const TICK_EVERY_MS = 2_000;
+const SWEEP_EVERY_MS = 60_000;
+const PENDING_LOOKED_AT = 100;
+
+function openQueue<Data>(
+  name: string,
+  prefix: string,
+  connection: Client,
+  stack: AsyncDisposableStack,
+): Queue<Data, unknown> {
+  const queue = new Queue<Data, unknown>(name, { connection, prefix, skipWaitingForReady: true });
+  // Errors of the connection are logged where it was opened.
+  queue.on('error', () => {});
+  stack.defer(() => queue.close());
+  return queue;
+}
+
+export type IntakeProducer = ReturnType<typeof createIntakeProducer>;
+
+export function createIntakeProducer(connection: Client, keys: Keys, partitions: number, stack: AsyncDisposableStack) {
+  const queues = Array.from({ length: partitions }, (_, p) =>
+    openQueue<IntakeBatch>(QUEUES.intake, keys.partition(p), connection, stack),
+  );
+  const queueOf = (p: number): Queue<IntakeBatch, unknown> => {
+    const queue = queues[p];
+    if (queue === undefined) throw new RangeError(`there is no partition ${p}`);
+    return queue;
+  };
+  return {
+    async add(p: number, messages: IntakeMessage[], at: number): Promise<void> {
+      await queueOf(p).add('batch', { messages }, { ...tireless, timestamp: at });
+    },
+
+    /** Batches waiting in the fullest partition. */
+    async backlog(): Promise<number> {
+      return Math.max(...(await Promise.all(queues.map((queue) => queue.getWaitingCount()))));
+    },
+
+    /** Whether a batch that was written at or before `at` (ms) is still to be applied. */
+    async pendingSince(p: number, at: number): Promise<boolean> {
+      const queue = queueOf(p);
+      const [active, delayed, oldest] = await Promise.all([
+        queue.getActive(0, PENDING_LOOKED_AT),
+        queue.getDelayed(0, PENDING_LOOKED_AT),
+        queue.getJobs(['wait'], 0, 0, true),
+      ]);
+      return [...active, ...delayed, ...oldest].some((job) => job !== undefined && job.timestamp <= at);
+    },
+  };
+}
+
+export type WalkProducer = ReturnType<typeof createWalkProducer>;
+
+export function createWalkProducer(connection: Client, keys: Keys, stack: AsyncDisposableStack) {
+  const queue = openQueue<WalkJob | object>(QUEUES.walks, keys.ticks, connection, stack);
+  return {
+    /** Adding a walk again while it's underway is nothing. */
+    async add(job: WalkJob): Promise<void> {
+      const jobId = [job.release, job.kind, job.partition, job.epoch].join('_');
+      await queue.add('walk', job, { ...tireless, jobId });
+    },
+    async scheduleSweeps(): Promise<void> {
+      await queue.upsertJobScheduler('sweep', { every: SWEEP_EVERY_MS }, { name: 'sweep', opts: tireless });
+    },
+  };
+}
+
+export type TickProducer = ReturnType<typeof createTickProducer>;
+
+export function createTickProducer(connection: Client, keys: Keys, stack: AsyncDisposableStack) {
+  const queue = openQueue<TickJob>(QUEUES.ticks, keys.ticks, connection, stack);
+  const opts = { removeOnComplete: true, removeOnFail: true } as const;
+  return {
+    /** "Look now." Without keepLastIfActive a kick during a tick would be lost. */
+    async kick(release: string): Promise<void> {
+      await queue.add('tick', { release }, { ...opts, deduplication: { id: release, keepLastIfActive: true } });
+    },
+    async schedule(release: string): Promise<void> {
+      await queue.upsertJobScheduler(release, { every: TICK_EVERY_MS }, { name: 'tick', data: { release }, opts });
+    },
+    async unschedule(release: string): Promise<void> {
+      await queue.removeJobScheduler(release);
+    },
+    async scheduled(): Promise<string[]> {
+      const schedulers = await queue.getJobSchedulers();
+      return schedulers.flatMap(({ key }) => (typeof key === 'string' ? [key] : []));
+    },
+  };
+}

@@ -1,0 +1,72 @@
+/** `/livez`, `/readyz`, `/metrics`: open, on every role at its port. */
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import Koa, { type Middleware } from 'koa';
+import type { Metrics } from './metrics.ts';
+
+/** Null: this process itself can serve. Otherwise why not. */
+export type Readiness = () => string | null;
+
+export function healthRoutes(ready: Readiness, metrics: Metrics): Middleware {
+  return async (ctx, next) => {
+    if (ctx.method !== 'GET' && ctx.method !== 'HEAD') return next();
+    if (ctx.path === '/livez') ctx.body = 'ok\n';
+    else if (ctx.path === '/readyz') {
+      const reason = ready();
+      ctx.status = reason === null ? 200 : 503;
+      ctx.body = `${reason ?? 'ready'}\n`;
+    } else if (ctx.path === '/metrics') {
+      ctx.type = metrics.registry.contentType;
+      ctx.body = await metrics.registry.metrics();
+    } else await next();
+  };
+}
+
+/** Listens; `close` stops to take requests and lets those in hand end. */
+export async function listen(
+  server: Server,
+  host: string,
+  port: number,
+): Promise<{ port: number; close(): Promise<void> }> {
+  server.listen(port, host);
+  await once(server, 'listening');
+  const close = async (): Promise<void> => {
+    const closed = once(server, 'close');
+    server.close();
+    server.closeIdleConnections();
+    await closed;
+  };
+  return { port: (server.address() as AddressInfo).port, close };
+}
+
+/** Until a role is ready: it lives, and says that it's starting. */
+export function startingApp(metrics: Metrics): ReturnType<Koa['callback']> {
+  const app = new Koa();
+  app.use(healthRoutes(() => 'starting', metrics));
+  app.use((ctx) => {
+    ctx.status = 503;
+    ctx.set('Retry-After', '1');
+    ctx.body = 'the manager is starting, try again\n';
+  });
+  return app.callback();
+}
+
+/** The health server of a role that serves nothing else. */
+export async function serveHealth(
+  { host, port }: { host: string; port: number },
+  ready: Readiness,
+  metrics: Metrics,
+  stack: AsyncDisposableStack,
+): Promise<number> {
+  const app = new Koa();
+  app.use(healthRoutes(ready, metrics));
+  const handle = app.callback();
+  const listening = await listen(
+    createServer((request, response) => void handle(request, response)),
+    host,
+    port,
+  );
+  stack.defer(listening.close);
+  return listening.port;
+}

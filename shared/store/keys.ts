@@ -1,0 +1,41 @@
+/**
+ * Every key in Redis. All keys of a child, the aggregates that it feeds and the queues that carry its messages bear the
+ * hash tag of its partition, so that one Lua call may touch them together on a Redis Cluster.
+ */
+export type Keys = ReturnType<typeof createKeys>;
+
+export function createKeys(prefix: string) {
+  const partition = (p: number): string => `${prefix}:{${p}}`;
+  const ofRelease = (p: number, release: string): string => `${partition(p)}:r:${release}`;
+  return {
+    /** BullMQ's prefix for the queues of a partition. */
+    partition,
+    child: (p: number, id: string): string => `${partition(p)}:c:${id}`,
+    /** Sorted set: last seen (ms) → id. */
+    seen: (p: number): string => `${partition(p)}:seen`,
+    /** List of messages that couldn't be applied, newest first. */
+    dead: (p: number): string => `${partition(p)}:dead`,
+    /** Hash: message of a batch that stalled → how often it was tried. */
+    tried: (p: number, batch: string): string => `${partition(p)}:tried:${batch}`,
+    record: (p: number, release: string, id: string): string => `${ofRelease(p, release)}:c:${id}`,
+    agg: (p: number, release: string): string => `${ofRelease(p, release)}:agg`,
+    /** Sorted set: how far → id, of all children enrolled in a release. */
+    index: (p: number, release: string): string => `${ofRelease(p, release)}:idx`,
+    /** Sorted set: first seen (ms) → id, of the children whose turn is still to come. */
+    order: (p: number, release: string): string => `${ofRelease(p, release)}:order`,
+    /** Definition and rollout share a hash tag: both are written by one call. */
+    release: (id: string): string => `${prefix}:release:{${id}}`,
+    rollout: (id: string): string => `${prefix}:rollout:{${id}}`,
+    bundle: (sha256: string): string => `${prefix}:bundle:${sha256}`,
+    /** Sorted set: published at (ms) → release id. */
+    releases: `${prefix}:releases`,
+    /** Set of releases whose rollout isn't finished. */
+    unfinished: `${prefix}:unfinished`,
+    /** Hash: schema, partitions. */
+    meta: `${prefix}:meta`,
+    /** Pub/sub channel: the id of a rollout that changed. */
+    changes: `${prefix}:changes`,
+    /** BullMQ's prefix for the ticks. */
+    ticks: `${prefix}:{ticks}`,
+  };
+}

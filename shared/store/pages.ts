@@ -1,0 +1,52 @@
+/** Paging through the children of the fleet or of a release, however many there are and however they move meanwhile. */
+import type { Client } from './redis.ts';
+
+/** Rounds per page: a page that finds little still answers soon, with a cursor to go on from. */
+const MAX_ROUNDS = 20;
+
+export type Page = { ids: string[]; next: string | null };
+type Cursor = { partition: number; scan: string; after: string };
+
+/**
+ * One page of a sorted set per partition, by ZSCAN: whoever is in it from the first page to the last is met, whatever
+ * becomes of its score; a child may be met twice. `ranks`: only members with a score in that range.
+ */
+export async function pageOf(
+  client: Client,
+  keyOf: (partition: number) => string,
+  partitions: number,
+  cursor: string | null,
+  limit: number,
+  ranks: readonly [number, number] | null = null,
+): Promise<Page> {
+  const at = parseCursor(cursor);
+  const ids: string[] = [];
+  for (let round = 0; round < MAX_ROUNDS && at.partition < partitions; round++) {
+    const [scan, rows] = await client.zscan(keyOf(at.partition), at.scan, 'COUNT', limit);
+    const found = rows
+      .flatMap((id, i) => (i % 2 === 0 && inRange(Number(rows[i + 1]), ranks) ? [id] : []))
+      .filter((id) => id > at.after)
+      .sort();
+    const taken = found.slice(0, limit - ids.length);
+    ids.push(...taken);
+    // A scan may give more than was asked for: the rest of this round opens the next page.
+    if (taken.length < found.length) return { ids, next: formatCursor({ ...at, after: taken.at(-1) ?? at.after }) };
+    at.after = '';
+    at.scan = scan;
+    if (scan === '0') at.partition++;
+    if (ids.length >= limit) break;
+  }
+  return { ids, next: at.partition < partitions ? formatCursor(at) : null };
+}
+
+export const isCursor = (text: string): boolean => /^\d{1,4}-\d{1,20}-[A-Za-z0-9._:-]*$/.test(text);
+
+function parseCursor(cursor: string | null): Cursor {
+  const match = /^(\d+)-(\d+)-(.*)$/.exec(cursor ?? '0-0-');
+  return { partition: Number(match?.[1] ?? 0), scan: match?.[2] ?? '0', after: match?.[3] ?? '' };
+}
+
+const formatCursor = ({ partition, scan, after }: Cursor): string => `${partition}-${scan}-${after}`;
+
+const inRange = (score: number, ranks: readonly [number, number] | null): boolean =>
+  ranks === null || (score >= ranks[0] && score <= ranks[1]);

@@ -1,0 +1,25 @@
+import type { Client } from './redis.ts';
+
+const SYNC_MS = 1_000;
+
+/** Milliseconds of Redis' clock: the one clock that all processes share. */
+export type Clock = { now(): number };
+
+/**
+ * Follows Redis' clock: asks for the time each second and adds what has passed since. No request pays for a command of
+ * its own, and the error is at most a round trip.
+ */
+export async function followRedisClock(client: Client, stack: AsyncDisposableStack): Promise<Clock> {
+  let offset = 0;
+  const sync = async (): Promise<void> => {
+    const sent = performance.now();
+    const [seconds, micros] = await client.time();
+    const redis = Number(seconds) * 1000 + Number(micros) / 1000;
+    offset = redis - (sent + performance.now()) / 2;
+  };
+  await sync();
+  const timer = setInterval(() => void sync().catch(() => {}), SYNC_MS);
+  timer.unref();
+  stack.defer(() => clearInterval(timer));
+  return { now: () => Math.floor(performance.now() + offset) };
+}

@@ -1,0 +1,97 @@
+/** Releases (what is published) and rollouts (how far it has come), and the files that belong to them. */
+import type { Rollout } from '#domain/rollout.ts';
+import type { Finding, Strategy } from '#domain/strategy.ts';
+import type { Keys } from './keys.ts';
+import { type Client, unwrap } from './redis.ts';
+import { runScript } from './script.ts';
+
+/** A published release; it never changes. */
+export type Release = {
+  id: string;
+  strategy: Strategy;
+  publishedAt: number;
+  /** SHA-256 (hex) of release.yml as published and of fns.zip as served. */
+  yml: string;
+  zip: string;
+  warnings: readonly Finding[];
+};
+
+export type ReleaseStore = ReturnType<typeof createReleaseStore>;
+
+export function createReleaseStore(client: Client, keys: Keys) {
+  const parse = <T>(doc: string | null | undefined): T | null => (doc == null ? null : (JSON.parse(doc) as T));
+
+  return {
+    /** `digest` is over the bytes as they were published: the same again is no error, others are. */
+    async publish(
+      release: Release,
+      digest: string,
+      files: { yml: Buffer; zip: Buffer },
+      rollout: Rollout,
+    ): Promise<'created' | 'same' | 'different'> {
+      await client.set(keys.bundle(release.yml), files.yml);
+      await client.set(keys.bundle(release.zip), files.zip);
+      const reply = (await runScript(
+        client,
+        'publish',
+        { release: keys.release(release.id), rollout: keys.rollout(release.id) },
+        [digest, JSON.stringify(release), JSON.stringify(rollout)],
+      )) as 'created' | 'same' | 'different';
+      // Also for the same bytes again: the process may have died right before, and the release would never be listed.
+      if (reply !== 'different') await client.zadd(keys.releases, 'NX', release.publishedAt, release.id);
+      if (reply === 'created') await client.publish(keys.changes, release.id);
+      return reply;
+    },
+
+    async release(id: string): Promise<Release | null> {
+      return parse<Release>(await client.hget(keys.release(id), 'doc'));
+    },
+
+    file: (sha256: string): Promise<Buffer | null> => client.getBuffer(keys.bundle(sha256)),
+
+    async rollout(id: string): Promise<Rollout | null> {
+      return parse<Rollout>(await client.hget(keys.rollout(id), 'doc'));
+    },
+
+    async versions(ids: readonly string[]): Promise<(number | null)[]> {
+      const versions = await Promise.all(ids.map((id) => client.hget(keys.rollout(id), 'v')));
+      return versions.map((v) => (v === null ? null : Number(v)));
+    },
+
+    /** The guarded write. False: somebody else wrote since `before` was read, and nothing has happened. */
+    async write(before: Rollout, after: Rollout): Promise<Rollout | false> {
+      const next = { ...after, version: before.version + 1 };
+      const written = await runScript(client, 'write-rollout', { rollout: keys.rollout(before.release) }, [
+        before.version,
+        next.version,
+        JSON.stringify(next),
+        keys.changes,
+        before.release,
+      ]);
+      return written === 1 && next;
+    },
+
+    /** Releases in order of publishing. `after` is the last id of the page before. */
+    async list(after: string | null, limit: number): Promise<string[]> {
+      const start = after === null ? 0 : ((await client.zrank(keys.releases, after)) ?? -1) + 1;
+      return client.zrange(keys.releases, start, String(start + limit - 1));
+    },
+
+    unfinished: (): Promise<string[]> => client.smembers(keys.unfinished),
+    /** Before a rollout starts: whoever crashes in between leaves an entry that does no harm. */
+    addUnfinished: async (id: string): Promise<void> => void (await client.sadd(keys.unfinished, id)),
+    removeUnfinished: async (id: string): Promise<void> => void (await client.srem(keys.unfinished, id)),
+
+    /** Newest first; one list per partition. */
+    async deadLetters(partitions: number, limit: number): Promise<string[]> {
+      const pipelines = Array.from({ length: partitions }, (_, p) =>
+        client
+          .pipeline()
+          .lrange(keys.dead(p), 0, limit - 1)
+          .exec(),
+      );
+      const lists = await Promise.all(pipelines);
+      return lists.flatMap((results) => unwrap(results)[0] as string[]).slice(0, limit);
+    },
+  };
+}

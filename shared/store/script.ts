@@ -1,0 +1,43 @@
+/** The one way to Lua: a file per atomic operation, its keys by name. */
+import { readFileSync } from 'node:fs';
+import type { ChainableCommander } from 'ioredis';
+import type { Client } from './redis.ts';
+
+/** The names of KEYS in order, as the header of each file in lua/ states them; some take more keys behind them. */
+const SCRIPTS = {
+  apply: ['record', 'agg', 'index', 'child', 'seen'],
+  join: ['child', 'seen'],
+  heartbeat: ['child', 'seen', 'record'],
+  enrol: ['agg', 'index', 'order'],
+  order: ['agg', 'order'],
+  'delete-child': ['child', 'seen'],
+  publish: ['release', 'rollout'],
+  'write-rollout': ['rollout'],
+} as const;
+
+type Name = keyof typeof SCRIPTS;
+type Argument = string | number;
+
+const commandOf = (name: Name): string => `choir:${name}`;
+
+/** Makes the scripts known to a connection. ioredis sends a script's text once per connection, then its digest. */
+export function defineScripts(client: Client): void {
+  for (const name of Object.keys(SCRIPTS) as Name[])
+    client.defineCommand(commandOf(name), {
+      lua: readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8'),
+    });
+}
+
+/** Runs a script on a connection, or queues it on a pipeline (then the reply is in what `exec` resolves to). */
+export function runScript<N extends Name>(
+  on: Client | ChainableCommander,
+  name: N,
+  keys: Record<(typeof SCRIPTS)[N][number], string>,
+  args: readonly Argument[],
+  more: readonly string[] = [],
+): Promise<unknown> {
+  const all = [...SCRIPTS[name].map((key) => (keys as Record<string, string>)[key] ?? ''), ...more];
+  const command = (on as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[commandOf(name)];
+  if (command === undefined) throw new Error(`the connection doesn't know the script ${name}`);
+  return command.call(on, all.length, ...all, ...args);
+}

@@ -1,0 +1,16 @@
+/** All stores over one connection. */
+import { createChildStore } from './child-store.ts';
+import { createEnrolmentStore } from './enrolment-store.ts';
+import type { Keys } from './keys.ts';
+import type { Client } from './redis.ts';
+import { createReleaseStore } from './release-store.ts';
+import { createSnapshotStore } from './snapshot-store.ts';
+
+export type Stores = ReturnType<typeof createStores>;
+
+export const createStores = (client: Client, keys: Keys, partitions: number) => ({
+  children: createChildStore(client, keys, partitions),
+  enrolment: createEnrolmentStore(client, keys),
+  releases: createReleaseStore(client, keys),
+  snapshots: createSnapshotStore(client, keys, partitions),
+});

@@ -1,0 +1,58 @@
+/** The worker: applies what children sent, walks over partitions, sweeps. */
+import type { IntakeBatch } from '#queue/catalogue.ts';
+import { QUEUES } from '#queue/catalogue.ts';
+import { consume } from '#queue/consumers.ts';
+import { createIntakeProducer, createTickProducer, createWalkProducer } from '#queue/producers.ts';
+import type { Config } from '#runtime/config.ts';
+import type { Logger } from '#runtime/log.ts';
+import type { Metrics } from '#runtime/metrics.ts';
+import { openBase } from '#store/open.ts';
+import { createBatchApplier } from './apply-batch.ts';
+import { createSweeper } from './sweep.ts';
+import { createWalker } from './walk.ts';
+
+/** Batches of a partition applied at a time: while one waits for Redis the next is parsed. */
+const BATCHES_AT_ONCE = 2;
+
+export async function startWorker(
+  config: Config,
+  address: string,
+  log: Logger,
+  metrics: Metrics,
+  stack: AsyncDisposableStack,
+): Promise<{ ready(): string | null }> {
+  const base = await openBase(config, address, 'work', log, stack);
+  const { client, keys, partitions, clock, children, releases, enrolment } = base;
+  const queues = await base.connect();
+  const { kick } = createTickProducer(queues, keys, stack);
+  const intake = createIntakeProducer(queues, keys, partitions, stack);
+  const apply = createBatchApplier({ client, keys, children, kick, metrics, log });
+  const walk = createWalker({ releases, enrolment, intake, kick });
+  const sweep = createSweeper({ children, releases, clock, forgetAfterMs: config.forgetAfterMs, log });
+
+  for (let p = 0; p < partitions; p++)
+    consume<IntakeBatch>(
+      {
+        name: QUEUES.intake,
+        prefix: keys.partition(p),
+        concurrency: BATCHES_AT_ONCE,
+        process: (job) => apply(p, { id: job.id ?? '', stalled: job.stalledCounter, messages: job.data.messages }),
+      },
+      queues,
+      log,
+      stack,
+    );
+  consume<object>(
+    {
+      name: QUEUES.walks,
+      prefix: keys.ticks,
+      concurrency: partitions,
+      process: (job) => (job.name === 'sweep' ? sweep() : walk(job.data)),
+    },
+    queues,
+    log,
+    stack,
+  );
+  await createWalkProducer(queues, keys, stack).scheduleSweeps();
+  return { ready: () => (client.status === 'ready' ? null : 'Redis is away') };
+}

@@ -1,0 +1,56 @@
+/** The scheduler: ticks every unfinished rollout. */
+import { QUEUES, type TickJob, tickJob } from '#queue/catalogue.ts';
+import { consume } from '#queue/consumers.ts';
+import { createTickProducer, createWalkProducer } from '#queue/producers.ts';
+import type { Config } from '#runtime/config.ts';
+import type { Logger } from '#runtime/log.ts';
+import type { Metrics } from '#runtime/metrics.ts';
+import { openBase } from '#store/open.ts';
+import { createTicker } from './tick.ts';
+
+const ROLLOUTS_AT_ONCE = 8;
+const RECONCILE_MS = 5_000;
+
+export async function startScheduler(
+  config: Config,
+  address: string,
+  log: Logger,
+  metrics: Metrics,
+  stack: AsyncDisposableStack,
+): Promise<{ ready(): string | null }> {
+  const base = await openBase(config, address, 'work', log, stack);
+  const { client, keys, clock, children, releases, enrolment, snapshots } = base;
+  const queues = await base.connect();
+  const ticks = createTickProducer(queues, keys, stack);
+  const walks = createWalkProducer(queues, keys, stack);
+  const tick = createTicker({ releases, snapshots, enrolment, children, walks, ticks, clock, metrics, log });
+
+  consume<TickJob>(
+    {
+      name: QUEUES.ticks,
+      prefix: keys.ticks,
+      concurrency: ROLLOUTS_AT_ONCE,
+      process: (job) => tick(tickJob.parse(job.data).release),
+    },
+    queues,
+    log,
+    stack,
+  );
+
+  /** Whatever became of the jobs: every unfinished rollout has a job scheduler. */
+  async function reconcile(): Promise<void> {
+    const scheduled = new Set(await ticks.scheduled());
+    for (const release of await releases.unfinished())
+      if (!scheduled.has(release)) {
+        await ticks.schedule(release);
+        await ticks.kick(release);
+      }
+  }
+  await reconcile();
+  const timer = setInterval(
+    () => void reconcile().catch((error: Error) => log.warn({ error: error.message }, 'reconciling failed')),
+    RECONCILE_MS,
+  );
+  stack.defer(() => clearInterval(timer));
+  return { ready: () => (client.status === 'ready' ? null : 'Redis is away') };
+}
