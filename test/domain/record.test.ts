@@ -1,0 +1,161 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  applyDownload,
+  applyReport,
+  type ChildRecord,
+  contributionOf,
+  currentStage,
+  enrolledRecord,
+  foldContributions,
+  progressRank,
+  rankRange,
+  releaseStatusOf,
+  type Report,
+} from '#domain/record.ts';
+import { ReleaseStatus, type ReportedStatus, STAGE_STATUSES, StageStatus } from '#domain/status.ts';
+import { fresh, namedReports, shuffledWithRepeats } from '#test/harness/arbitraries.ts';
+
+const { SuccessWaiting, Completed, Failure, Error: Err } = StageStatus;
+
+function report(stage: number | null, status: ReportedStatus, next: number | null, at = 1): Report {
+  return { stage, status, next, at, digest: `${stage}${status}${next}${at}`, counters: [], summary: '' };
+}
+const applyAll = (reports: readonly Report[], from = fresh()): ChildRecord => reports.reduce(applyReport, from);
+const statuses = (record: ChildRecord): string => record.stages.map((s) => STAGE_STATUSES[s.status]).join(' ');
+
+describe('a child in a release', () => {
+  it.each<[string, Report[], string, keyof typeof ReleaseStatus]>([
+    ['Completed naming a next stage starts it', [report(0, Completed, 1)], 'Completed InProgress Pending', 'Doing'],
+    ['SuccessWaiting starts nothing', [report(0, SuccessWaiting, 1)], 'SuccessWaiting Pending Pending', 'Doing'],
+    ['Failure naming a stage goes on', [report(0, Failure, 2)], 'Failure Pending InProgress', 'Doing'],
+    ['Failure without a next stage fails', [report(0, Failure, null)], 'Failure Pending Pending', 'Failed'],
+    ['Error without a next stage fails', [report(0, Err, null)], 'Error Pending Pending', 'Failed'],
+    ['Completed without a next stage is Done', [report(0, Completed, null)], 'Completed Pending Pending', 'Done'],
+    ['a stage still Pending takes its result', [report(2, Completed, null)], 'InProgress Pending Completed', 'Done'],
+    [
+      'SuccessWaiting after Completed changes nothing',
+      [report(0, Completed, 1), report(0, SuccessWaiting, 1, 2)],
+      'Completed InProgress Pending',
+      'Doing',
+    ],
+    [
+      'later stages after the end change no status of the release',
+      [report(0, Failure, null), report(1, Completed, null)],
+      'Failure Completed Pending',
+      'Failed',
+    ],
+  ])('%s', (_, reports, stages, status) => {
+    const record = applyAll(reports);
+    expect(statuses(record)).toBe(stages);
+    expect(releaseStatusOf(record)).toBe(ReleaseStatus[status]);
+  });
+
+  it('is Doing with its first stage InProgress after the download, however often it downloads', () => {
+    const once = applyDownload(fresh());
+    expect(statuses(once)).toBe('InProgress Pending Pending');
+    expect(releaseStatusOf(once)).toBe(ReleaseStatus.Doing);
+    expect(applyDownload(once)).toEqual(once);
+    const later = applyAll([report(0, Completed, 1)]);
+    expect(applyDownload(later)).toEqual(later);
+  });
+
+  it('counts nothing for what an agent reports behind its end', () => {
+    const ended = applyAll([report(0, Failure, null)]);
+    expect(contributionOf(applyAll([report(1, SuccessWaiting, 2), report(1, Completed, null)], ended))).toEqual(
+      contributionOf(ended),
+    );
+  });
+});
+
+describe('a result that names no stage', () => {
+  it('binds two in a row to consecutive stages', () => {
+    const record = applyAll([report(null, Completed, 1), report(null, Completed, 2)]);
+    expect(statuses(record)).toBe('Completed Completed InProgress');
+  });
+
+  it('repeats the stage before when its next stage is the current one', () => {
+    const record = applyAll([report(null, Completed, 1), report(null, Completed, 1, 2)]);
+    expect(statuses(record)).toBe('Completed InProgress Pending');
+  });
+
+  it('binds a preliminary and a final result to the same stage', () => {
+    const record = applyAll([report(null, SuccessWaiting, 1), report(null, Completed, 1)]);
+    expect(statuses(record)).toBe('Completed InProgress Pending');
+  });
+
+  it('repeats the last stage after the end', () => {
+    const ended = applyAll([report(null, Completed, 1), report(null, Completed, null)]);
+    expect(releaseStatusOf(ended)).toBe(ReleaseStatus.Done);
+    const again = applyReport(ended, report(null, Completed, null, 2));
+    expect(statuses(again)).toBe(statuses(ended));
+    expect(releaseStatusOf(again)).toBe(ReleaseStatus.Done);
+  });
+});
+
+describe('law 2: results commute', () => {
+  it('gives one record for every order and number of the same reports', () => {
+    fc.assert(
+      fc.property(
+        namedReports.chain((reports) => fc.tuple(fc.constant(reports), shuffledWithRepeats(reports))),
+        ([reports, shuffled]) => {
+          expect(applyAll(shuffled)).toEqual(applyAll(reports));
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('never takes a status back', () => {
+    fc.assert(
+      fc.property(namedReports, (reports) => {
+        let record = fresh();
+        for (const each of reports) {
+          const next = applyReport(record, each);
+          next.stages.forEach((stage, i) => expect(stage.status).toBeGreaterThanOrEqual(record.stages[i]?.status ?? 0));
+          record = next;
+        }
+      }),
+    );
+  });
+});
+
+describe('law 3: aggregates equal the fold', () => {
+  it('keeps the count of children through any course', () => {
+    fc.assert(
+      fc.property(fc.array(namedReports, { maxLength: 6 }), (fleet) => {
+        const records = fleet.map((reports) => applyAll(reports));
+        const counts = foldContributions(records);
+        const byStatus = [1, 2, 3, 4].reduce((sum, status) => sum + (counts.get(`r${status}`) ?? 0), 0);
+        expect(byStatus).toBe(records.length);
+        expect(counts.get('n') ?? 0).toBe(records.length);
+      }),
+    );
+  });
+});
+
+describe('how far a child is', () => {
+  it('ranks by stage and status, and ends above every stage', () => {
+    const course = [
+      enrolledRecord(3),
+      applyDownload(fresh()),
+      applyAll([report(0, SuccessWaiting, 1)]),
+      applyAll([report(0, Completed, 1)]),
+      applyAll([report(0, Completed, 1), report(1, Completed, 2)]),
+      applyAll([report(0, Completed, null)]),
+      applyAll([report(0, Failure, null)]),
+    ];
+    const ranks = course.map(progressRank);
+    expect(ranks).toEqual([...ranks].sort((a, b) => a - b));
+    expect(new Set(ranks).size).toBe(ranks.length);
+    for (const record of course) {
+      const [from, to] = rankRange(releaseStatusOf(record));
+      expect(progressRank(record)).toBeGreaterThanOrEqual(from);
+      expect(progressRank(record)).toBeLessThanOrEqual(to);
+    }
+  });
+
+  it('has no current stage after the end', () => {
+    expect(currentStage(applyAll([report(0, Completed, null)]))).toBe(-1);
+  });
+});

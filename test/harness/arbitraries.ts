@@ -1,0 +1,36 @@
+/** fast-check generators, all in one place. */
+import fc from 'fast-check';
+import { enrolledRecord, type Report } from '#domain/record.ts';
+import { REPORTED } from '#domain/status.ts';
+
+export const STAGES = 3;
+
+const digest = fc.integer({ min: 0, max: 15 }).map((n) => n.toString(16).repeat(12));
+
+/** A report that names its stage. Few distinct times and digests, so that ties happen. */
+export const namedReport: fc.Arbitrary<Report> = fc
+  .record({
+    stage: fc.integer({ min: 0, max: STAGES - 1 }),
+    status: fc.constantFrom(...REPORTED),
+    next: fc.option(fc.integer({ min: 0, max: STAGES - 1 }), { nil: null }),
+    at: fc.integer({ min: 1, max: 5 }).map((n) => 1_700_000_000_000 + n),
+    digest,
+  })
+  .map((report) => ({
+    ...report,
+    // The same digest means the same bytes, hence the same counters and summary.
+    counters: [`f2:${parseInt(report.digest[0] ?? '0', 16)}`, 'e2:z'],
+    summary: `${report.digest.length},1,2,3,4,5,6,7,8,0,0`,
+    digest: `${report.digest.slice(1)}${report.next === null ? 'f' : report.next}`,
+  }));
+
+export const namedReports = fc.array(namedReport, { minLength: 1, maxLength: 8 });
+
+/** The same reports in another order, some of them several times. */
+export const shuffledWithRepeats = <T>(items: readonly T[]): fc.Arbitrary<T[]> =>
+  fc.array(fc.nat(Math.max(items.length - 1, 0)), { maxLength: items.length }).chain((repeats) => {
+    const all = [...items, ...repeats.flatMap((i) => items.slice(i, i + 1))];
+    return fc.shuffledSubarray(all, { minLength: all.length, maxLength: all.length });
+  });
+
+export const fresh = () => enrolledRecord(STAGES);

@@ -1,0 +1,230 @@
+/** The other Lua files, on a real Redis, with clients that race. */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PRESETS } from '#domain/plan.ts';
+import { abortRollout, publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
+import { pageOf } from '#store/pages.ts';
+import { openStores } from '#test/harness/stores.ts';
+
+const stack = new AsyncDisposableStack();
+let s: Awaited<ReturnType<typeof openStores>>;
+beforeAll(async () => {
+  s = await openStores(stack);
+});
+afterAll(() => stack.disposeAsync());
+
+let serial = 0;
+const name = (): string => `x${serial++}`;
+const joinOf = (id: string, at: number, area = 'A') => ({
+  id,
+  at,
+  area: `["${area}"]`,
+  areaDigest: area,
+  childCount: at,
+});
+const hash = (id: string) => s.client.hgetall(s.keys.child(s.children.partition(id), id));
+
+function running(release: string, at: number, freshSince = 0): Rollout {
+  const plan = PRESETS['global-incremental'];
+  return startRollout(publishedRollout(release, [{ name: 'A', type: 'WaitForSignal' }], plan), plan, at, freshSince);
+}
+
+describe('joining', () => {
+  it('commutes: the earliest first-seen, the latest last-seen, the last writer’s area', async () => {
+    const join = fc.record({ at: fc.integer({ min: 1, max: 4 }), area: fc.constantFrom('A', 'B', 'C') });
+    await fc.assert(
+      fc.asyncProperty(
+        fc
+          .array(join, { minLength: 1, maxLength: 5 })
+          .chain((all) =>
+            fc.tuple(fc.constant(all), fc.shuffledSubarray(all, { minLength: all.length, maxLength: all.length })),
+          ),
+        async ([one, other]) => {
+          const [a, b] = [name(), name()];
+          for (const { at, area } of one) await s.children.join(joinOf(a, at, area));
+          await Promise.all(other.map(({ at, area }) => s.children.join(joinOf(b, at, area))));
+          const stored = await hash(a);
+          expect(await hash(b)).toEqual(stored);
+          expect(Number(stored['f'])).toBe(Math.min(...one.map(({ at }) => at)));
+          expect(Number(stored['s'])).toBe(Math.max(...one.map(({ at }) => at)));
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it('says once that a child is new, however many race', async () => {
+    const id = name();
+    const replies = await Promise.all(Array.from({ length: 20 }, () => s.children.join(joinOf(id, 5))));
+    expect(replies.filter((reply) => reply === 1)).toHaveLength(1);
+  });
+});
+
+describe('a sign of life', () => {
+  it('never creates a child', async () => {
+    const id = name();
+    expect(await s.children.heartbeat({ id, at: 9, release: '', kind: 'poll' })).toBe(0);
+    expect(await hash(id)).toEqual({});
+    expect(await s.client.zscore(s.keys.seen(s.children.partition(id)), id)).toBeNull();
+  });
+
+  it('never takes last-seen back', async () => {
+    const id = name();
+    await s.children.join(joinOf(id, 5));
+    await s.children.heartbeat({ id, at: 9, release: '', kind: 'poll' });
+    await s.children.heartbeat({ id, at: 7, release: '', kind: 'poll' });
+    expect((await s.children.forPoll(id))?.lastSeen).toBe(9);
+    expect(await s.client.zscore(s.keys.seen(s.children.partition(id)), id)).toBe('9');
+  });
+
+  it('marks a child that polls 10 s after its last message as having left, and clears it when it asks again', async () => {
+    const id = name();
+    const release = name();
+    await s.children.join(joinOf(id, 1_000));
+    await s.enrolment.enrolChild(s.children.partition(id), running(release, 2_000), id);
+    const at = Date.now();
+    await s.children.apply({ id, release, at, attempt: 1, reports: [] });
+    const poll = async (after: number): Promise<boolean | undefined> => {
+      await s.children.heartbeat({ id, at: at + after, release, kind: 'poll' });
+      return (await s.children.forPoll(id))?.left;
+    };
+    expect(await poll(9_999)).toBe(false);
+    expect(await poll(10_000)).toBe(true);
+    await s.children.heartbeat({ id, at: at + 11_000, release, kind: 'ask' });
+    expect((await s.children.forPoll(id))?.left).toBe(false);
+    expect(await poll(20_000)).toBe(false);
+    expect(await poll(21_000)).toBe(true);
+  });
+});
+
+describe('enrolling', () => {
+  const walk = async (rollout: Rollout): Promise<void> => {
+    for (let p = 0; p < s.partitions; p++) while (!(await s.enrolment.enrolBatch(p, rollout)));
+  };
+  const sum = async (release: string, field: string): Promise<number> => {
+    const values = await Promise.all(
+      Array.from({ length: s.partitions }, (_, p) => s.client.hget(s.keys.agg(p, release), field)),
+    );
+    return values.reduce((total: number, value) => total + Number(value ?? 0), 0);
+  };
+
+  it('takes everyone who is fresh, once, in batches, though they are seen meanwhile and many share a millisecond', async () => {
+    await s.client.flushall();
+    const start = 1_000_000;
+    const ids = Array.from({ length: 2_300 }, (_, i) => `e-${i}`);
+    // 1,500 of them in the very same millisecond: more than a batch.
+    await Promise.all(ids.map((id, i) => s.children.join(joinOf(id, i < 1_500 ? 500_000 : 500_000 + i))));
+    await s.children.join(joinOf('silent-1', 10));
+    await s.children.join(joinOf('silent-2', 11));
+    await s.children.join(joinOf('late', start + 1));
+    const rollout = running('rel', start, 400_000);
+    const twice = [walk(rollout), walk(rollout)];
+    await Promise.all(
+      ids.slice(0, 200).map((id) => s.children.heartbeat({ id, at: start + 5, release: '', kind: 'poll' })),
+    );
+    await Promise.all(twice);
+    await walk(rollout);
+    expect(await sum('rel', 'n')).toBe(ids.length);
+    expect(await sum('rel', 'r1')).toBe(ids.length);
+    expect(await sum('rel', '@mark')).toBe(ids.length);
+    expect(await sum('rel', '@silent')).toBe(2);
+    expect(await s.children.record('rel', 'late')).toBeNull();
+    expect(await s.children.record('rel', 'silent-1')).toBeNull();
+    for (const id of ['e-0', 'e-1499', 'e-2299'])
+      expect((await s.children.forPoll(id))?.offers).toEqual([{ release: 'rel', epoch: 1 }]);
+  });
+
+  it('puts children in order of joining, and a late walk brings none back', async () => {
+    await s.client.flushall();
+    for (const [i, id] of ['c', 'a', 'b'].entries()) await s.children.join(joinOf(id, 1_000 + i));
+    const plan = PRESETS['location-sequential'];
+    const rollout = startRollout(publishedRollout('seq', [{ name: 'A', type: 'A/B' }], plan), plan, 9_000, 0);
+    const order = async (): Promise<void> => {
+      for (let p = 0; p < s.partitions; p++) while (!(await s.enrolment.orderBatch(p, rollout)));
+    };
+    await order();
+    expect((await s.snapshots.aggregates(rollout)).next).toEqual(['c']);
+    await s.enrolment.enrolChild(s.children.partition('c'), rollout, 'c');
+    await order();
+    expect((await s.snapshots.aggregates(rollout)).next).toEqual(['a']);
+    expect((await s.snapshots.aggregates(rollout)).waiting).toBe(2);
+  });
+});
+
+describe('deleting a child', () => {
+  it('is refused while it takes part in an unfinished release, or was seen lately', async () => {
+    const id = name();
+    const release = name();
+    await s.children.join(joinOf(id, 1_000));
+    await s.enrolment.enrolChild(s.children.partition(id), running(release, 2_000), id);
+    expect(await s.children.delete(id, 5_000, [release])).toBe('underway');
+    expect(await s.children.delete(id, 500, [])).toBe('recent');
+    expect(await s.children.delete('nobody', 500, [])).toBe('unknown');
+    expect(await s.children.delete(id, 5_000, ['another'])).toBe('deleted');
+    expect(await hash(id)).toEqual({});
+    // Its release record stays.
+    expect(await s.children.record(release, id)).not.toBeNull();
+  });
+});
+
+describe('the guarded write', () => {
+  it('lets one of many writers through, and the others have done nothing', async () => {
+    const id = name();
+    const plan = PRESETS['global-incremental'];
+    const before = publishedRollout(id, [], plan);
+    await s.client.hset(s.keys.rollout(id), { v: before.version, doc: JSON.stringify(before) });
+    const all = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => s.releases.write(before, abortRollout(before, i, `writer ${i}`))),
+    );
+    const through = all.filter((written) => written !== false);
+    expect(through).toHaveLength(1);
+    expect(await s.releases.rollout(id)).toEqual(through[0]);
+    expect((await s.releases.rollout(id))?.version).toBe(2);
+  });
+});
+
+describe('publishing', () => {
+  it('is once per id: the same bytes are the same, others are refused', async () => {
+    const id = name();
+    const plan = PRESETS['global-incremental'];
+    const release = { id, strategy: {} as never, publishedAt: 1, yml: 'y', zip: 'z', warnings: [] };
+    const files = { yml: Buffer.from('y'), zip: Buffer.from([0, 255, 1]) };
+    const publish = (digest: string) => s.releases.publish(release, digest, files, publishedRollout(id, [], plan));
+    const all = await Promise.all([publish('d'), publish('d'), publish('d')]);
+    expect(all.toSorted()).toEqual(['created', 'same', 'same']);
+    expect(await publish('other')).toBe('different');
+    expect(await s.releases.file('z')).toEqual(Buffer.from([0, 255, 1]));
+  });
+});
+
+describe('paging', () => {
+  it.each([1, 7, 100, 1000])('meets everyone with pages of %d, though scores change meanwhile', async (limit) => {
+    await s.client.flushall();
+    const ids = Array.from({ length: 300 }, (_, i) => `p-${i}`);
+    for (const id of ids) await s.client.zadd(s.keys.seen(s.children.partition(id)), 1, id);
+    const met = new Set<string>();
+    for (let cursor: string | null = null, page = 0; ; page++) {
+      const found: { ids: string[]; next: string | null } = await pageOf(
+        s.client,
+        s.keys.seen,
+        s.partitions,
+        cursor,
+        limit,
+      );
+      expect(found.ids.length).toBeLessThanOrEqual(limit);
+      for (const id of found.ids) met.add(id);
+      for (const id of ids.slice(page % 10, (page % 10) + 5))
+        await s.client.zadd(s.keys.seen(s.children.partition(id)), page + 2, id);
+      cursor = found.next;
+      if (cursor === null) break;
+    }
+    expect(met.size).toBe(ids.length);
+  });
+
+  it('filters by rank', async () => {
+    await s.client.flushall();
+    for (let i = 0; i < 50; i++) await s.client.zadd('z', i, `m-${i}`);
+    const page = await pageOf(s.client, () => 'z', 1, null, 100, [10, 12]);
+    expect(page).toEqual({ ids: ['m-10', 'm-11', 'm-12'], next: null });
+  });
+});

@@ -1,0 +1,134 @@
+import JSZip from 'jszip';
+import { describe, expect, it } from 'vitest';
+import { checkFunctionsZip, packFunctions } from '#bundle/functions-zip.ts';
+import { sieveYml, sieveZip } from '#test/harness/release-files.ts';
+import { readReleaseFile } from '#wire/release-file.ts';
+
+const read = (text: string) => readReleaseFile(Buffer.from(text));
+const LIMIT = 1024 * 1024;
+
+describe('release.yml', () => {
+  it('is read as agents read it', () => {
+    const { faults, warnings, file } = read(sieveYml('21'));
+    expect({ faults, warnings }).toEqual({ faults: [], warnings: [] });
+    expect(file?.strategy.stages.map((stage) => stage.name)).toEqual(['Canary', 'Test', 'Gradual']);
+    expect(file?.strategy.stages[0]?.end_conditions[1]).toEqual({ name: 'minCalls', threshold: '40' });
+  });
+
+  it.each(['1.0', '010', '0x15', '21', '"1.0"', 'true'])('keeps the id %s as it is written', (id) => {
+    expect(read(sieveYml(id)).file?.strategy.id).toBe(id.replaceAll('"', ''));
+  });
+
+  it.each(['null', '~', '', '"a b"', '..', '[1]'])('takes no id %j', (id) => {
+    const { faults, file } = read(sieveYml(id));
+    expect(file).toBeNull();
+    expect(faults[0]?.path).toBe('id');
+  });
+
+  it('takes a plan, by name or as a mapping', () => {
+    expect(read(sieveYml('1', 'plan: location-sequential')).file?.planName).toBe('location-sequential');
+    expect(read(sieveYml('1', 'plan: { name: global-incremental }')).file?.planName).toBe('global-incremental');
+  });
+
+  it('says where a fault is, all of them at once', () => {
+    const bad = sieveYml('21')
+      .replace('trafficPercentage: 90', 'trafficPercentage: 80')
+      .replace('threshold: 2s', 'threshold: soon');
+    const { faults } = read(bad);
+    expect(faults.map((fault) => fault.path)).toEqual(['stages[0].variants', 'stages[0].end_conditions[0].threshold']);
+    expect(faults[0]?.message).toMatch(/sum to 90, not to 100 \(line 13\)/);
+  });
+
+  it.each<[string, string, RegExp]>([
+    ['no YAML', 'id: [', /line 1/],
+    ['two documents', 'id: 1\n---\nid: 2\n', /line/],
+    ['a key twice', 'id: 1\nid: 2\n', /line 2/],
+    ['a list', '- 1', /^$/],
+  ])('refuses %s', (_, text, path) => {
+    const { faults, file } = read(text);
+    expect(file).toBeNull();
+    expect(faults[0]?.path).toMatch(path);
+  });
+
+  it('refuses bytes that are no UTF-8', () => {
+    expect(readReleaseFile(Buffer.from([0xff, 0xfe, 0x00])).faults[0]?.message).toBe('is not UTF-8 text');
+  });
+});
+
+describe('fns.zip', () => {
+  const functions = read(sieveYml('21')).file?.strategy.functions ?? [];
+  const zipOf = async (names: Record<string, string | null>): Promise<Buffer> => {
+    const zip = new JSZip();
+    for (const [name, content] of Object.entries(names))
+      if (content === null) zip.file(name, null, { createFolders: false, dir: true });
+      else zip.file(name, content, { createFolders: false });
+    return zip.generateAsync({ type: 'nodebuffer' });
+  };
+  const check = async (zip: Buffer, limit = LIMIT) => checkFunctionsZip(zip, functions, limit);
+  const WHOLE = {
+    'fns/': null,
+    'fns/sample_f1/': null,
+    'fns/sample_f1/i.js': '1',
+    'fns/sample_f2/': null,
+    'fns/sample_f2/i.js': '2',
+  };
+
+  it('is served as it is when its directories come first', async () => {
+    for (const zip of [await zipOf(WHOLE), await sieveZip()]) {
+      const { faults, served } = await check(zip);
+      expect(faults).toEqual([]);
+      expect(served).toBe(zip);
+    }
+  });
+
+  it('gets directory entries, and nothing else, where they are missing', async () => {
+    const zip = await zipOf({ 'fns/sample_f1/i.js': '1', 'fns/sample_f2/i.js': '2', '__MACOSX/fns/._x': 'x' });
+    const { faults, served } = await check(zip);
+    expect(faults).toEqual([]);
+    const again = await JSZip.loadAsync(served, { createFolders: false });
+    expect(Object.keys(again.files).filter((name) => !name.startsWith('__MACOSX'))).toEqual([
+      'fns/',
+      'fns/sample_f1/',
+      'fns/sample_f2/',
+      'fns/sample_f1/i.js',
+      'fns/sample_f2/i.js',
+    ]);
+    expect(await again.file('fns/sample_f2/i.js')?.async('string')).toBe('2');
+  });
+
+  it.each<[string, Record<string, string | null>, RegExp]>([
+    ['a path that leads out', { ...WHOLE, '../evil.js': 'x' }, /"..\/evil.js", which lies outside/],
+    ['an absolute path', { ...WHOLE, '/etc/passwd': 'x' }, /"\/etc\/passwd", which lies outside/],
+    ['a path beside fns/', { ...WHOLE, 'readme.txt': 'x' }, /"readme.txt", which lies outside/],
+    [
+      'a function’s folder that is missing',
+      { 'fns/': null, 'fns/sample_f1/': null, 'fns/sample_f1/i.js': '1' },
+      /no file in "fns\/sample_f2\/"/,
+    ],
+  ])('is refused for %s', async (_, names, message) => {
+    const { faults } = await check(await zipOf(names));
+    expect(faults.map((fault) => fault.message).join('\n')).toMatch(message);
+  });
+
+  it('is refused when it is no zip, damaged, too large, or unpacks to too much', async () => {
+    expect((await check(Buffer.from('no zip'))).faults[0]?.message).toMatch(/can't be read/);
+    const zip = await sieveZip();
+    expect((await check(zip, 10)).faults[0]?.message).toMatch(/more than the limit of 10/);
+    const bomb = await packFunctions(
+      new Map([
+        ['fns/sample_f1/a', Buffer.alloc(40 * 1024 * 1024)],
+        ['fns/sample_f2/a', Buffer.from('x')],
+      ]),
+    );
+    expect((await check(bomb)).faults[0]?.message).toMatch(/unpacks to more than/);
+    const stored = await zipOf(WHOLE);
+    const damaged = Buffer.from(stored);
+    const at = damaged.indexOf('fns/sample_f1/i.js') + 'fns/sample_f1/i.js'.length;
+    damaged[at] = 'X'.charCodeAt(0);
+    expect((await check(damaged)).faults[0]?.message).toMatch(/damaged|unpacked/);
+  });
+
+  it('is packed to the same bytes each time', async () => {
+    expect(await sieveZip()).toEqual(await sieveZip());
+  });
+});
