@@ -49,11 +49,6 @@ function operatorApi(deps: OperatorDeps, token: string, bodyLimit: number, log: 
   mountRoutes(router, routes, bodyLimit);
   const authorize = bearer(token);
   const handle = router.routes();
-  const wrongMethod = router.allowedMethods({
-    throw: true,
-    methodNotAllowed: () => new ProblemError('method-not-allowed', 'the Allow header names those that are'),
-    notImplemented: () => new ProblemError('method-not-allowed', 'no call has this method'),
-  });
   const errors = problems(log);
   return async (ctx, next) => {
     if (ctx.path === '/openapi.json') {
@@ -64,11 +59,10 @@ function operatorApi(deps: OperatorDeps, token: string, bodyLimit: number, log: 
     if (ctx.path !== '/api' && !ctx.path.startsWith('/api/')) return next();
     await errors(ctx, () =>
       authorize(ctx, () =>
-        handle(ctx as never, () =>
-          wrongMethod(ctx as never, () => {
-            throw new ProblemError('not-found', `there is nothing at ${ctx.path}`);
-          }),
-        ),
+        handle(ctx as never, async () => {
+          if (!allowOthers(ctx, router)) throw new ProblemError('not-found', `there is nothing at ${ctx.path}`);
+          throw new ProblemError('method-not-allowed', `${ctx.method} is not allowed on ${ctx.path}`);
+        }),
       ),
     );
   };
@@ -81,10 +75,16 @@ function childApi(deps: ChildDeps, log: Logger): Koa.Middleware {
   return async (ctx) =>
     errors(ctx, () =>
       handle(ctx as never, async () => {
-        const allowed = router.match(ctx.path, ctx.method).path.flatMap((layer) => layer.methods);
-        if (allowed.length === 0) throw notFound(ctx.path);
-        ctx.set('Allow', [...new Set(allowed)].join(', '));
+        if (!allowOthers(ctx, router)) throw notFound(ctx.path);
         throw methodNotAllowed(ctx.method, ctx.path);
       }),
     );
+}
+
+/** Names the methods that a path has, if any. */
+function allowOthers(ctx: Koa.Context, router: Router): boolean {
+  const allowed = router.match(ctx.path, ctx.method).path.flatMap((layer) => layer.methods);
+  ctx.set('Allow', [...new Set(allowed)].join(', '));
+  if (allowed.length === 0) ctx.remove('Allow');
+  return allowed.length > 0;
 }

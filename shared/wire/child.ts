@@ -61,7 +61,8 @@ export const endStageRequest = object({
 
 /** The query of `GET /release`. */
 export const releaseQuery = z.object({ childID: childId, releaseID: releaseId });
-export const releaseIdText = releaseId;
+/** The path of `GET /release/functions/{release_id}`. */
+export const releasePath = z.object({ release_id: releaseId });
 
 const SPELLINGS: Record<string, string> = {
   proxy_times: 'ProxyTimes',
@@ -151,12 +152,14 @@ export const resultRequest = object({
   })),
 }));
 
-/** The first fault in one line that names the field, as children and people read it. */
-export function faultOf(error: z.ZodError): string {
-  const [issue] = error.issues;
-  if (issue === undefined) return 'the body is wrong';
+/** Checks a value; a fault is one line that names the field, as children and people read it. */
+export function check<T extends z.ZodType>(schema: T, value: unknown): { data: z.infer<T> } | { fault: string } {
+  // With its input an issue tells a field that is missing from one that is wrong.
+  const parsed = schema.safeParse(value, { reportInput: true });
+  if (parsed.success) return { data: parsed.data };
+  const [issue] = parsed.error.issues;
+  if (issue === undefined) return { fault: 'the body is wrong' };
   const path = pathText(issue.path);
-  const message =
-    issue.input === undefined && issue.code === 'invalid_type' ? `is missing or ${issue.message}` : issue.message;
-  return `${path === '' ? 'the body' : path} ${message}`.replace(' : ', ': ').replaceAll(/\s+/g, ' ');
+  const message = issue.input === undefined ? 'is missing' : issue.message;
+  return { fault: `${path === '' ? 'the body' : path} ${message}`.replace(' : ', ': ').replaceAll(/\s+/g, ' ') };
 }

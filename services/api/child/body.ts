@@ -1,7 +1,7 @@
 /** A bounded reader of small JSON bodies: no general parser on the routes that a fleet calls every second. */
 import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
-import { faultOf } from '#wire/child.ts';
+import { check } from '#wire/child.ts';
 import { ChildError } from './errors.ts';
 
 export async function readJson<T extends z.ZodType>(
@@ -22,9 +22,9 @@ export async function readJson<T extends z.ZodType>(
   } catch (error) {
     throw new ChildError(400, `the body is not JSON: ${(error as Error).message.replaceAll(/\s+/g, ' ')}`);
   }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new ChildError(400, faultOf(parsed.error));
-  return parsed.data;
+  const checked = check(schema, value);
+  if ('fault' in checked) throw new ChildError(400, checked.fault);
+  return checked.data;
 }
 
 function readText(request: IncomingMessage, limit: number): Promise<string> {

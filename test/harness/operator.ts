@@ -1,0 +1,56 @@
+/** The operator API for tests. */
+import type { ReleaseChildView, ReleaseView } from '#wire/operator.ts';
+import type { Problem } from '#wire/problem.ts';
+import { sieveYml, sieveZip } from './release-files.ts';
+
+export type Operator = ReturnType<typeof createOperator>;
+
+export function createOperator(url: string, token: string) {
+  async function raw(
+    method: string,
+    path: string,
+    body?: FormData | object | string,
+    headers: Record<string, string> = {},
+  ) {
+    const json = body !== undefined && !(body instanceof FormData);
+    const response = await fetch(`${url}/api/v1${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(json ? { 'content-type': 'application/json' } : {}),
+        ...headers,
+      },
+      ...(body === undefined
+        ? {}
+        : { body: json && typeof body !== 'string' ? JSON.stringify(body) : (body as FormData | string) }),
+    });
+    return { status: response.status, text: await response.text(), headers: response.headers };
+  }
+  async function ok<T>(method: string, path: string, body?: FormData | object): Promise<T> {
+    const reply = await raw(method, path, body);
+    if (reply.status >= 300) throw new Error(`${method} ${path} answered ${reply.status}: ${reply.text}`);
+    return (reply.text === '' ? null : JSON.parse(reply.text)) as T;
+  }
+  const form = (yml: string | Buffer, zip: Buffer): FormData => {
+    const data = new FormData();
+    data.set('release', new Blob([new Uint8Array(Buffer.from(yml))]), 'release.yml');
+    data.set('functions', new Blob([new Uint8Array(zip)]), 'fns.zip');
+    return data;
+  };
+  return {
+    raw,
+    ok,
+    form,
+    problem: async (method: string, path: string, body?: FormData | object | string): Promise<Problem> =>
+      JSON.parse((await raw(method, path, body)).text) as Problem,
+    publish: async (id: string): Promise<void> =>
+      void (await ok('POST', '/releases', form(sieveYml(id), await sieveZip()))),
+    start: (id: string, plan?: string) =>
+      ok<ReleaseView>('POST', `/releases/${id}/start`, plan === undefined ? {} : { plan }),
+    abort: (id: string) => ok<ReleaseView>('POST', `/releases/${id}/abort`, {}),
+    show: (id: string) => ok<ReleaseView>('GET', `/releases/${id}`),
+    child: (release: string, id: string) => ok<ReleaseChildView>('GET', `/releases/${release}/children/${id}`),
+    children: (release: string) =>
+      ok<{ items: ReleaseChildView[]; next: string | null }>('GET', `/releases/${release}/children?limit=1000`),
+  };
+}

@@ -1,0 +1,65 @@
+/** The whole manager in the test's own process: roles over a Redis of its own, on free ports. */
+import { loadConfig } from '#runtime/config.ts';
+import { createLog } from '#runtime/log.ts';
+import { createMetrics } from '#runtime/metrics.ts';
+import { startApi } from '#services/api/root.ts';
+import { startWorker } from '#workers/intake/root.ts';
+import { startScheduler } from '#workers/scheduler/root.ts';
+import { type ChildClient, createChildClient } from './child-client.ts';
+import { createOperator, type Operator } from './operator.ts';
+import { startRedis, type TestRedis } from './redis.ts';
+
+export const TOKEN = 'test-operator-token';
+
+export type Manager = {
+  redis: TestRedis;
+  url: string;
+  operator: Operator;
+  child(id: string): ChildClient;
+  startApi(): Promise<string>;
+  startWorker(): Promise<AsyncDisposable>;
+  startScheduler(): Promise<AsyncDisposable>;
+};
+
+type Settings = Record<string, string>;
+
+const QUIET: Settings = { PORT: '0', LOG_LEVEL: 'fatal', OPERATOR_TOKEN: TOKEN, PARTITIONS: '4' };
+
+export async function startManager(
+  stack: AsyncDisposableStack,
+  settings: Settings = {},
+  roles: readonly ('worker' | 'scheduler')[] = ['worker', 'scheduler'],
+): Promise<Manager> {
+  const redis = await startRedis(stack);
+  const env: Settings = { ...QUIET, REDIS_URL: redis.url, ...settings };
+  const log = createLog('test', env['LOG_LEVEL'] ?? 'fatal');
+
+  async function role(start: (own: AsyncDisposableStack) => Promise<unknown>): Promise<AsyncDisposable> {
+    const own = new AsyncDisposableStack();
+    await start(own);
+    stack.use(own);
+    return own;
+  }
+  async function api(): Promise<string> {
+    const config = loadConfig('api', env);
+    const { port } = await startApi(config, redis.url, TOKEN, log, createMetrics('api'), stack);
+    return `http://127.0.0.1:${port}`;
+  }
+  const worker = () =>
+    role((own) => startWorker(loadConfig('worker', env), redis.url, log, createMetrics('worker'), own));
+  const scheduler = () =>
+    role((own) => startScheduler(loadConfig('scheduler', env), redis.url, log, createMetrics('scheduler'), own));
+
+  const url = await api();
+  if (roles.includes('worker')) await worker();
+  if (roles.includes('scheduler')) await scheduler();
+  return {
+    redis,
+    url,
+    operator: createOperator(url, TOKEN),
+    child: (id) => createChildClient(url, id),
+    startApi: api,
+    startWorker: worker,
+    startScheduler: scheduler,
+  };
+}
