@@ -44,6 +44,14 @@ export function createClient({ url, token, dataDir }: ReturnType<typeof cliEnvir
   return { url, call };
 }
 
+/** The body of a publish. */
+export function releaseForm({ yml, zip }: { yml: Buffer; zip: Buffer }): FormData {
+  const form = new FormData();
+  form.set('release', new Blob([new Uint8Array(yml)]), 'release.yml');
+  form.set('functions', new Blob([new Uint8Array(zip)]), 'fns.zip');
+  return form;
+}
+
 function tokenIn(dataDir: string): string {
   try {
     return readFileSync(join(dataDir, 'operator-token'), 'utf8').trim();

@@ -5,7 +5,7 @@ import { PRESET_NAMES } from '#domain/plan.ts';
 import { cliEnvironment } from '#runtime/config.ts';
 import type { ReleaseChildView, ReleaseView } from '#wire/operator.ts';
 import type { Problem } from '#wire/problem.ts';
-import { type Client, createClient, Refused, Unreachable } from './client.ts';
+import { type Client, createClient, Refused, releaseForm, Unreachable } from './client.ts';
 import { renderFindings, renderRelease, table } from './render.ts';
 import { WATCH_EXIT, watchRelease } from './watch.ts';
 
@@ -39,10 +39,7 @@ function createProgram(client: () => Client): Program {
     .command('publish <dir>')
     .description('publish a folder: release.yml with fns.zip or fns/')
     .action(async (dir: string) => {
-      const { yml, zip } = await readReleaseFolder(dir);
-      const form = new FormData();
-      form.set('release', new Blob([new Uint8Array(yml)]), 'release.yml');
-      form.set('functions', new Blob([new Uint8Array(zip)]), 'fns.zip');
+      const form = releaseForm(await readReleaseFolder(dir));
       const { status, body } = await client().call<{ id: string; warnings: { path: string; message: string }[] }>(
         'POST',
         '/releases',

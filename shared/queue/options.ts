@@ -15,10 +15,10 @@ export const tireless = {
   stackTraceLimit: 1,
 } as const satisfies JobsOptions;
 
-/** A dead worker's job is taken over within about ten seconds, however often that happens. */
+/** A dead worker's job is taken over within eight seconds (its lock runs out, then it's looked for), however often. */
 export const patient = {
   lockDuration: 5_000,
-  stalledInterval: 5_000,
+  stalledInterval: 3_000,
   maxStalledCount: Number.MAX_SAFE_INTEGER,
   runRetryDelay: 1_000,
   settings: { backoffStrategy: (attempt: number) => Math.min(100 * 2 ** Math.min(attempt, 10), MAX_BACKOFF_MS) },

@@ -1,0 +1,169 @@
+/** Any process may die at any time (law 7): roles as processes, killed in mid-release. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { contributionOf, foldContributions } from '#domain/record.ts';
+import { startFleet } from '#services/simulator/fleet.ts';
+import { createKeys } from '#store/keys.ts';
+import { parseRecord } from '#store/record-codec.ts';
+import { connectRedis, untilReady } from '#store/redis.ts';
+import { createOperator } from '#test/harness/operator.ts';
+import { type RoleProcess, startRole } from '#test/harness/processes.ts';
+import { freePort, startRedis, type TestRedis } from '#test/harness/redis.ts';
+import { TOKEN } from '#test/harness/stack.ts';
+import { until } from '#test/harness/until.ts';
+
+const PARTITIONS = 4;
+const CHILDREN = 30;
+
+let stack: AsyncDisposableStack;
+beforeEach(() => {
+  stack = new AsyncDisposableStack();
+});
+afterEach(() => stack.disposeAsync());
+
+type Roles = Record<'api' | 'worker' | 'scheduler', RoleProcess>;
+
+async function givenRelease(id: string) {
+  const redis = await startRedis(stack);
+  const settings = { REDIS_URL: redis.url };
+  const port = String(await freePort());
+  const start = {
+    api: () => startRole('api', { ...settings, PORT: port }, stack),
+    worker: () => startRole('worker', settings, stack),
+    scheduler: () => startRole('scheduler', settings, stack),
+  };
+  const roles: Roles = { api: await start.api(), worker: await start.worker(), scheduler: await start.scheduler() };
+  const operator = createOperator(roles.api.url, TOKEN);
+  const fleet = startFleet({ url: roles.api.url, children: CHILDREN, factor: 3 });
+  stack.defer(() => fleet.stop());
+  await until('all have joined', () => Promise.resolve(fleet.stats().states.polling === CHILDREN));
+  await operator.publish(id);
+  await operator.start(id);
+  return { redis, roles, start, operator, fleet };
+}
+
+/** Nothing lost, nothing counted twice: the counts are those of the children's own records. */
+async function countsAreTrue(redis: TestRedis, release: string): Promise<void> {
+  const client = connectRedis(redis.url, 'work', () => {});
+  try {
+    await untilReady(client);
+    const keys = createKeys('uc');
+    for (let p = 0; p < PARTITIONS; p++) {
+      const ids = await client.zrange(keys.index(p, release), 0, '-1');
+      const records = await Promise.all(
+        ids.map(async (id) => parseRecord(await client.hgetall(keys.record(p, release, id)))),
+      );
+      const recount = foldContributions(records.filter((record) => record !== null));
+      const counts = Object.entries(await client.hgetall(keys.agg(p, release))).filter(
+        ([field]) => !field.startsWith('@'),
+      );
+      expect(Object.fromEntries(counts.map(([field, n]) => [field, Number(n)]))).toEqual(Object.fromEntries(recount));
+      for (const record of records) if (record !== null) expect(contributionOf(record).get('r3')).toBe(1);
+      expect(await client.llen(keys.dead(p))).toBe(0);
+    }
+  } finally {
+    client.disconnect();
+  }
+}
+
+const finished = (operator: ReturnType<typeof createOperator>, id: string) =>
+  until(
+    'completed',
+    async () => {
+      const view = await operator.show(id).catch(() => null);
+      if (view?.state === 'halted') throw new Error(`halted: ${view.reason}`);
+      return view?.state === 'completed' && view;
+    },
+    55_000,
+  );
+
+const passedCanary = (operator: ReturnType<typeof createOperator>, id: string) =>
+  until('children are at work', async () => ((await operator.show(id)).progress.children.Doing ?? 0) > 0);
+
+describe('in mid-release', () => {
+  it.each(['worker', 'scheduler'] as const)('a killed %s costs nothing when another takes over', async (role) => {
+    const { redis, roles, start, operator, fleet } = await givenRelease(`kill-${role}`);
+    await passedCanary(operator, `kill-${role}`);
+    await roles[role].end('SIGKILL');
+    const second = await start[role]();
+    const view = await finished(operator, `kill-${role}`);
+    expect(view.progress.children.Done).toBe(CHILDREN);
+    expect(fleet.stats().bad).toBe(0);
+    await countsAreTrue(redis, `kill-${role}`);
+    expect(await second.end('SIGTERM')).toBe(0);
+  });
+
+  it('a killed API costs no result that was acknowledged', async () => {
+    const { redis, roles, start, operator, fleet } = await givenRelease('kill-api');
+    await passedCanary(operator, 'kill-api');
+    await until('all wait in their stage', async () => {
+      const { progress } = await operator.show('kill-api');
+      return (progress.stages[0]?.SuccessWaiting ?? 0) + (progress.stages[0]?.Completed ?? 0) > 0;
+    });
+    // Only asking is under way then: a final result that no manager is there to take would be lost by any manager.
+    await roles.scheduler.end('SIGKILL');
+    await until('all wait', async () => {
+      const [canary] = (await operator.show('kill-api')).progress.stages;
+      return (canary?.SuccessWaiting ?? 0) === CHILDREN;
+    }).catch(() => {});
+    await roles.api.end('SIGKILL');
+    await start.api();
+    await start.scheduler();
+    const view = await finished(operator, 'kill-api');
+    expect(view.progress.children.Done).toBe(CHILDREN);
+    expect(fleet.stats().ended).toEqual([]);
+    await countsAreTrue(redis, 'kill-api');
+  });
+
+  it('a killed Redis costs nothing: results are held until it is back', async () => {
+    const { redis, operator, fleet } = await givenRelease('kill-redis');
+    await passedCanary(operator, 'kill-redis');
+    await redis.crash();
+    await redis.restart();
+    const view = await finished(operator, 'kill-redis');
+    expect(view.progress.children.Done).toBe(CHILDREN);
+    expect(fleet.stats().ended).toEqual([]);
+    // What was refused meanwhile were polls and questions, which are asked again; results and downloads never.
+    for (const answer of Object.keys(fleet.stats().answers))
+      expect(answer).not.toMatch(/^\/(result|release).* (?!200)/);
+    await countsAreTrue(redis, 'kill-redis');
+  });
+});
+
+describe('a role', () => {
+  it('drains on SIGTERM: requests in hand are answered, and it exits 0', async () => {
+    const { roles, fleet } = await givenRelease('drain');
+    for (const role of ['scheduler', 'worker', 'api'] as const)
+      expect([role, await roles[role].end('SIGTERM')]).toEqual([role, 0]);
+    expect(fleet.stats().answers['/poll null'] ?? 0).toBe(0);
+  });
+
+  it.each<[string, Parameters<typeof startRole>[0], Record<string, string>, RegExp]>([
+    ['alone without REDIS_URL', 'worker', {}, /REDIS_URL is needed to run the worker alone/],
+    ['with a wrong port', 'api', { PORT: 'x', REDIS_URL: 'redis://127.0.0.1:1' }, /PORT is a whole number; it is "x"/],
+    [
+      'with a wrong duration',
+      'scheduler',
+      { FRESH_FOR: 'soon', REDIS_URL: 'redis://127.0.0.1:1' },
+      /FRESH_FOR is a duration/,
+    ],
+    [
+      'without a token beside REDIS_URL',
+      'api',
+      { OPERATOR_TOKEN: '', REDIS_URL: 'redis://127.0.0.1:1' },
+      /OPERATOR_TOKEN is needed/,
+    ],
+  ])('refuses to run %s, in a sentence', async (_, role, settings, message) => {
+    const refused = await startRole(role, { ...settings, PORT: settings['PORT'] ?? '0' }, stack, false);
+    expect(await refused.ended).toBe(1);
+    expect(refused.output()).toMatch(message);
+  });
+
+  it('refuses another number of partitions than the data has', async () => {
+    const redis = await startRedis(stack);
+    const first = await startRole('worker', { REDIS_URL: redis.url }, stack);
+    await first.end('SIGTERM');
+    const second = await startRole('worker', { REDIS_URL: redis.url, PARTITIONS: '5' }, stack, false);
+    expect(await second.ended).toBe(1);
+    expect(second.output()).toMatch(/PARTITIONS is 5, but the data was laid out with 4/);
+  });
+});
