@@ -4,7 +4,6 @@ import { ReleaseStatus, StageStatus } from './status.ts';
 
 export type Counts = ReadonlyMap<string, number>;
 
-export const enrolled = (counts: Counts): number => counts.get('n') ?? 0;
 export const inRelease = (counts: Counts, status: ReleaseStatus): number => counts.get(`r${status}`) ?? 0;
 export const inStage = (counts: Counts, stage: number, status: StageStatus): number =>
   counts.get(`s${stage}.${status}`) ?? 0;

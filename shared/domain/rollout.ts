@@ -84,10 +84,6 @@ export function publishedRollout(release: string, stages: Rollout['stages'], pla
   };
 }
 
-/** Under a plan with a location per child the location is the child itself and isn't stored. */
-export const locationOf = (rollout: Pick<Rollout, 'plan'>, childId: string): string =>
-  rollout.plan.locations === 'child' ? childId : rollout.plan.locations;
-
 export function gateOpen(rollout: Rollout, location: string, stage: number): boolean {
   return rollout.open.some((open) => open.id === location && open.gates.includes(stage));
 }

@@ -9,8 +9,6 @@ import { createStores } from './stores.ts';
 
 const LOG_EVERY_MS = 5_000;
 
-export type Base = Awaited<ReturnType<typeof openBase>>;
-
 /** `purpose`: see connectRedis. Waits for Redis as long as it takes; a wrong setting is an error. */
 export async function openBase(
   config: Config,

@@ -1,5 +1,5 @@
 /** Decides once how the tests get their Redis servers, and says so. */
-import { execFileSync } from 'node:child_process';
+import { getContainerRuntimeClient, ImageName } from 'testcontainers';
 import { findRedisServer } from '#services/all/embedded-redis.ts';
 import { REDIS_IMAGE, type RedisMode } from './redis.ts';
 
@@ -11,37 +11,41 @@ declare module 'vitest' {
 
 type Project = { provide(key: 'redisMode', value: RedisMode): void };
 
-export default function setup(project: Project): void {
-  const { mode, why } = choose(process.env['TEST_REDIS'] ?? 'auto');
-  process.stdout.write(
-    `Redis for the tests: ${mode === 'docker' ? `testcontainers (${REDIS_IMAGE})` : 'the local server'}: ${why}\n`,
-  );
+/** testcontainers' own janitor; without it the tests' containers are stopped by the tests alone. */
+const RYUK_IMAGE = process.env['RYUK_CONTAINER_IMAGE'] ?? 'testcontainers/ryuk:0.14.0';
+
+export default async function setup(project: Project): Promise<void> {
+  const { mode, why } = await choose(process.env['TEST_REDIS'] ?? 'auto');
+  const which = mode === 'docker' ? `testcontainers (${REDIS_IMAGE})` : 'the local server';
+  process.stdout.write(`Redis for the tests: ${which}: ${why}\n`);
   project.provide('redisMode', mode);
 }
 
-function choose(wanted: string): { mode: RedisMode; why: string } {
-  if (wanted === 'docker') return { mode: 'docker', why: 'TEST_REDIS says so' };
-  const local = findRedisServer();
-  if (wanted === 'local' && local !== null) return { mode: 'local', why: 'TEST_REDIS says so' };
-  const docker = wanted === 'local' ? 'TEST_REDIS says local' : dockerFault();
+async function choose(wanted: string): Promise<{ mode: RedisMode; why: string }> {
+  if (!['auto', 'docker', 'local'].includes(wanted))
+    throw new Error(`TEST_REDIS is auto, docker or local, not ${wanted}`);
+  const docker = wanted === 'local' ? 'TEST_REDIS says local' : await dockerFault();
   if (docker === null) return { mode: 'docker', why: 'Docker answers' };
+  if (wanted === 'docker') throw new Error(`TEST_REDIS says docker, but ${docker}`);
+  const local = findRedisServer();
   if (local === null)
     throw new Error(`No Redis for the tests: ${docker}, and no redis-server is on the path (npm run setup)`);
   return { mode: 'local', why: `${docker}; ${local}` };
 }
 
 /** Null where containers can be started; otherwise why not. */
-function dockerFault(): string | null {
-  const docker = (...args: string[]): boolean => {
-    try {
-      execFileSync('docker', args, { stdio: 'ignore', timeout: 120_000 });
-      return true;
-    } catch {
-      return false;
-    }
+async function dockerFault(): Promise<string | null> {
+  const runtime = await getContainerRuntimeClient().catch(() => null);
+  if (runtime === null) return 'Docker does not answer';
+  const has = async (image: string): Promise<boolean> => {
+    const name = ImageName.fromString(image);
+    if (await runtime.image.exists(name)) return true;
+    return runtime.image.pull(name).then(
+      () => true,
+      () => false,
+    );
   };
-  if (!docker('version')) return 'Docker does not answer';
-  if (!docker('image', 'inspect', REDIS_IMAGE) && !docker('pull', REDIS_IMAGE))
-    return `Docker cannot get ${REDIS_IMAGE}`;
+  if (!(await has(REDIS_IMAGE))) return `Docker cannot get ${REDIS_IMAGE}`;
+  if (!(await has(RYUK_IMAGE))) process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
   return null;
 }

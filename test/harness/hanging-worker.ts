@@ -26,7 +26,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [, , url = '', prefix = ''] = process.argv;
   const connection = connectRedis(url, 'work', () => {});
   await untilReady(connection);
-  new Worker(
+  const worker = new Worker(
     'intake',
     async () => {
       process.stdout.write('took it\n');
@@ -34,4 +34,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     },
     { connection, prefix, lockDuration: SHORT_MS, stalledInterval: SHORT_MS, maxStalledCount: 1_000_000 },
   );
+  worker.on('error', () => {});
 }

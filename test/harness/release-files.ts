@@ -1,8 +1,6 @@
 /** Release files for tests. */
 import { packFunctions } from '#bundle/functions-zip.ts';
 
-export const SIEVE_STAGES = ['Canary', 'Test', 'Gradual'] as const;
-
 /** Three stages: WaitForSignal, A/B, WaitForSignal. Short enough for tests with compressed time. */
 export function sieveYml(id: string, more = ''): string {
   const stage = (name: string, type: string, onSuccess: string): string => `
