@@ -1,0 +1,90 @@
+/** Law 6: what requests and ticks cost Redis, by its own count of commands. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Client } from '#store/redis.ts';
+import { connectRedis, untilReady } from '#store/redis.ts';
+import { type Manager, startManager } from '#test/harness/stack.ts';
+import { until } from '#test/harness/until.ts';
+
+const stack = new AsyncDisposableStack();
+let m: Manager;
+let redis: Client;
+
+beforeAll(async () => {
+  m = await startManager(stack, { PARTITIONS: '4' });
+  redis = connectRedis(m.redis.url, 'work', () => {});
+  stack.defer(() => redis.disconnect());
+  await untilReady(redis);
+});
+afterAll(() => stack.disposeAsync());
+
+/** Commands that touch children's keys, as `MONITOR` shows them while `work` runs. */
+async function commandsOn(key: string, work: () => Promise<unknown>): Promise<string[]> {
+  const monitor = await (redis as Exclude<typeof redis, { nodes: unknown }>).monitor();
+  const seen: string[] = [];
+  monitor.on('monitor', (_time: string, args: string[], source: string) => {
+    // What a script does inside is part of the one call.
+    if (source !== 'lua' && args.some((arg) => arg.includes(key))) seen.push((args[0] ?? '').toLowerCase());
+  });
+  await work();
+  const mark = `mark-${Math.random()}`;
+  const marked = new Promise<void>((resolve) => {
+    monitor.on('monitor', (_time: string, args: string[]) => {
+      if (args.includes(mark)) resolve();
+    });
+  });
+  await redis.echo(mark);
+  await marked;
+  monitor.disconnect();
+  return seen;
+}
+
+describe('law 6: costs', () => {
+  it('a poll in steady state is one read and no write', async () => {
+    const child = m.child('steady');
+    await child.poll();
+    await until('it is known', async () => (await m.operator.raw('GET', '/children/steady')).status === 200);
+    const commands = await commandsOn('c:steady', async () => {
+      for (let i = 0; i < 10; i++) await child.poll();
+    });
+    expect(commands).toEqual(Array.from({ length: 10 }, () => 'hmget'));
+  });
+
+  it('/end_stage is one round trip of reads and no write', async () => {
+    const child = m.child('asking');
+    await child.poll();
+    await m.operator.publish('cost');
+    await until('it is known', async () => (await m.operator.raw('GET', '/children/asking')).status === 200);
+    await m.operator.start('cost');
+    await until('an offer', async () => (await child.poll()).new_release === 'cost');
+    await child.download('cost');
+    const commands = await commandsOn('c:asking', async () => {
+      for (let i = 0; i < 10; i++) await child.endStage('cost', 'Canary');
+    });
+    // Two hashes of one partition, sent together.
+    expect(commands).toEqual(Array.from({ length: 20 }, () => 'hmget'));
+  });
+
+  it('a tick, and opening a gate, touch no child', async () => {
+    for (let i = 0; i < 20; i++) await m.child(`many-${i}`).poll();
+    await m.operator.publish('gates');
+    await until('all are known', async () => (await m.operator.raw('GET', '/children/many-19')).status === 200);
+    await m.operator.start('gates');
+    await until(
+      'all are enrolled',
+      async () => (await m.operator.show('gates')).progress.locations[0]?.children === 22,
+    );
+    for (const id of ['steady', 'asking', ...Array.from({ length: 19 }, (_, i) => `many-${i}`)])
+      await m.child(id).result('gates', 'Canary', 2, 'Test');
+    await until(
+      'one is missing',
+      async () => (await m.operator.show('gates')).progress.stages[0]?.SuccessWaiting === 21,
+    );
+    const commands = await commandsOn(':c:many-', async () => {
+      await m.child('many-19').result('gates', 'Canary', 2, 'Test');
+      await until('the gate is open', () => m.child('many-0').endStage('gates', 'Canary'));
+    });
+    // The result's own check and its apply; the asking child's reads; nothing per child.
+    expect(commands.filter((command) => !['hmget', 'exists', 'hget', 'eval', 'evalsha'].includes(command))).toEqual([]);
+    expect(commands.filter((command) => command.startsWith('eval'))).toHaveLength(1);
+  });
+});
