@@ -7,6 +7,7 @@ import type { Logger } from '#runtime/log.ts';
 import type { Keys } from '#store/keys.ts';
 import type { Client } from '#store/redis.ts';
 import type { Release, ReleaseStore } from '#store/release-store.ts';
+import type { FileCache } from './file-cache.ts';
 
 const REFRESH_MS = 1_000;
 
@@ -18,11 +19,20 @@ export async function createReleaseCache(
   store: ReleaseStore,
   subscriber: Client,
   keys: Keys,
+  files: FileCache,
   log: Logger,
   stack: AsyncDisposableStack,
 ) {
   const entries = new Map<string, Entry>();
   let unfinished = new Set<string>();
+  const quietly = (work: Promise<unknown>): void =>
+    void work.catch((error: Error) => log.debug({ error: error.message }, 'the copy of rollouts is not fresh'));
+
+  /** Once a release runs its files must be at hand, also while Redis is away: refusing them ends an agent. */
+  function warm({ yml, zip }: Release): void {
+    quietly(files.get(yml));
+    quietly(files.get(zip));
+  }
 
   async function load(id: string): Promise<Entry | null> {
     const known = entries.get(id)?.release;
@@ -34,6 +44,7 @@ export async function createReleaseCache(
     const stageIndex = new Map(release.strategy.stages.map((stage, i) => [stage.name, i]));
     const entry = { release, rollout, stageIndex };
     entries.set(id, entry);
+    if (rollout.state === 'running') warm(release);
     return entry;
   }
 
@@ -47,8 +58,6 @@ export async function createReleaseCache(
     unfinished = now;
   }
 
-  const quietly = (work: Promise<unknown>): void =>
-    void work.catch((error: Error) => log.debug({ error: error.message }, 'the copy of rollouts is not fresh'));
   subscriber.on('message', (_channel: string, id: string) => quietly(load(id)));
   await subscriber.subscribe(keys.changes);
   await refresh();

@@ -40,14 +40,15 @@ export async function startApi(
   const producer = createIntakeProducer(await base.connect(), keys, partitions, stack);
   const ticks = createTickProducer(client, keys, stack);
   const load = await createLoadGuard(client, children, producer, config, metrics, log, stack);
-  const cache = await createReleaseCache(releases, await base.connect('work'), keys, log, stack);
+  const files = createFileCache(releases);
+  const cache = await createReleaseCache(releases, await base.connect('work'), keys, files, log, stack);
   const publish = createPublisher(releases, clock, config.bundleLimit);
   const intake = createIntake(producer, children, clock, config.resultHoldMs, metrics, stack);
   const child: ChildDeps = {
     config,
     children,
     cache,
-    files: createFileCache(releases),
+    files,
     intake,
     kick: ticks.kick,
     load,
