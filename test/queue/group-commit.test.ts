@@ -52,7 +52,7 @@ describe('group commit', () => {
   it('answers nobody before the batch is written', async () => {
     const { lane, next } = controlled();
     let answered = false;
-    const sent = lane.submit('a', true).then(() => {
+    const sent = lane.submit('a', true).finally(() => {
       answered = true;
     });
     await Promise.resolve();
