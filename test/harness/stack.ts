@@ -19,6 +19,7 @@ export type Manager = {
   startApi(): Promise<string>;
   startWorker(): Promise<AsyncDisposable>;
   startScheduler(): Promise<AsyncDisposable>;
+  stopWorkers(): Promise<void>;
 };
 
 type Settings = Record<string, string>;
@@ -45,8 +46,13 @@ export async function startManager(
     const { port } = await startApi(config, redis.url, TOKEN, log, createMetrics('api'), stack);
     return `http://127.0.0.1:${port}`;
   }
-  const worker = () =>
-    role((own) => startWorker(loadConfig('worker', env), redis.url, log, createMetrics('worker'), own));
+  const workers: AsyncDisposable[] = [];
+  const worker = async (): Promise<AsyncDisposable> => {
+    const config = loadConfig('worker', env);
+    const running = await role((own) => startWorker(config, redis.url, log, createMetrics('worker'), own));
+    workers.push(running);
+    return running;
+  };
   const scheduler = () =>
     role((own) => startScheduler(loadConfig('scheduler', env), redis.url, log, createMetrics('scheduler'), own));
 
@@ -61,5 +67,8 @@ export async function startManager(
     startApi: api,
     startWorker: worker,
     startScheduler: scheduler,
+    async stopWorkers() {
+      for (const running of workers.splice(0)) await running[Symbol.asyncDispose]();
+    },
   };
 }

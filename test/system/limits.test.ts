@@ -1,0 +1,103 @@
+/** Where the manager says no, and to whom: new children before known ones, polls before results. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PRESETS } from '#domain/plan.ts';
+import { publishedRollout, startRollout } from '#domain/rollout.ts';
+import { createLog } from '#runtime/log.ts';
+import { connectRedis, untilReady } from '#store/redis.ts';
+import { BERLIN_AREA, post } from '#test/harness/child-client.ts';
+import { startManager } from '#test/harness/stack.ts';
+import { openStores } from '#test/harness/stores.ts';
+import { until } from '#test/harness/until.ts';
+import { createSweeper } from '#workers/intake/sweep.ts';
+
+let stack: AsyncDisposableStack;
+beforeEach(() => {
+  stack = new AsyncDisposableStack();
+});
+afterEach(() => stack.disposeAsync());
+
+const poll = (url: string, id: string) =>
+  post(`${url}/poll`, { id, geographic_area: BERLIN_AREA, number_of_children: 0 });
+
+describe('MAX_CHILDREN', () => {
+  it('refuses joins above it; known children go on', async () => {
+    const m = await startManager(stack, { MAX_CHILDREN: '3' });
+    for (const id of ['a', 'b', 'c']) expect((await poll(m.url, id)).status).toBe(200);
+    await until('a join is refused', async () => (await poll(m.url, `late-${Math.random()}`)).status === 503);
+    const refused = await poll(m.url, 'd');
+    expect([refused.status, refused.text]).toEqual([503, 'the manager takes no more children\n']);
+    expect((await poll(m.url, 'a')).status).toBe(200);
+    expect((await m.operator.raw('GET', '/children/d')).status).toBe(404);
+  });
+});
+
+describe('a Redis that is nearly full', () => {
+  it('refuses joins above 80 % of maxmemory; known children go on', async () => {
+    const m = await startManager(stack);
+    expect((await poll(m.url, 'known')).status).toBe(200);
+    await until('it is known', async () => (await m.operator.raw('GET', '/children/known')).status === 200);
+    const client = connectRedis(m.redis.url, 'work', () => {});
+    stack.defer(() => client.disconnect());
+    await untilReady(client);
+    const used = Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))?.[1]);
+    await client.config('SET', 'maxmemory', Math.round(used / 0.9));
+    await until('a join is refused', async () => (await poll(m.url, `new-${Math.random()}`)).status === 503);
+    expect((await poll(m.url, 'known')).status).toBe(200);
+  });
+});
+
+describe('BACKLOG_LIMIT', () => {
+  it('sheds polls above it, and still takes results', async () => {
+    const m = await startManager(stack, { BACKLOG_LIMIT: '2', PARTITIONS: '1' });
+    await m.operator.publish('busy');
+    await poll(m.url, 'worker-less');
+    await until('it is known', async () => (await m.operator.raw('GET', '/children/worker-less')).status === 200);
+    await m.operator.start('busy');
+    await until('an offer', async () => (await m.child('worker-less').poll()).new_release === 'busy');
+    await m.stopWorkers();
+    // Each a batch of its own: one after the other.
+    for (let i = 0; i < 4; i++)
+      expect((await m.child('worker-less').result('busy', 'Canary', 2, 'Test')).status).toBe(200);
+    await until('polls are shed', async () => (await poll(m.url, 'worker-less')).status === 503);
+    expect((await m.child('worker-less').result('busy', 'Canary', 4, 'Test')).status).toBe(200);
+    await m.startWorker();
+    await until('all is caught up', async () => (await poll(m.url, 'worker-less')).status === 200);
+    await until(
+      'the results are applied',
+      async () => (await m.operator.child('busy', 'worker-less')).stages[0]?.status === 'Completed',
+    );
+  });
+});
+
+describe('the sweep', () => {
+  it('forgets children who were silent for FORGET_AFTER, but none who takes part in an unfinished release', async () => {
+    const s = await openStores(stack);
+    const now = 10_000_000;
+    const plan = PRESETS['global-incremental'];
+    const rollout = startRollout(publishedRollout('on', [{ name: 'A', type: 'A/B' }], plan), plan, now, 0);
+    await s.releases.addUnfinished('on');
+    // More who have to stay than a batch holds, and all of them silent for longer than the others.
+    const join = (id: string, at: number) => s.children.join({ id, at, area: '[]', areaDigest: 'd', childCount: 0 });
+    for (let i = 0; i < 1_100; i++) {
+      await join(`held-${i}`, 1_000 + i);
+      await s.enrolment.enrolChild(s.children.partition(`held-${i}`), rollout, `held-${i}`);
+    }
+    for (let i = 0; i < 600; i++) await join(`gone-${i}`, 5_000 + i);
+    await join('fresh', now - 10);
+    const sweep = createSweeper({
+      children: s.children,
+      releases: s.releases,
+      clock: { now: () => now },
+      forgetAfterMs: 1_000_000,
+      log: createLog('test', 'silent'),
+    });
+    expect(await sweep()).toBe(600);
+    expect(await s.children.count()).toBe(1_101);
+    expect(await s.children.forPoll('gone-0')).toBeNull();
+    expect(await s.children.forPoll('fresh')).not.toBeNull();
+    await s.releases.removeUnfinished('on');
+    expect(await sweep()).toBe(1_100);
+    // Its release record stays.
+    expect(await s.children.record('on', 'held-0')).not.toBeNull();
+  });
+});
