@@ -4,10 +4,22 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, existsSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { ConfigError } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
@@ -39,7 +51,7 @@ export async function startEmbeddedRedis(dir: string, log: Logger, stack: AsyncD
   if (server === null)
     throw new ConfigError('no redis-server or valkey-server is on the path: run "npm run setup", or set REDIS_URL');
   const socket = socketPath(dir, stack);
-  await stopLeftOver(dir, log);
+  await stopLeftOver(socket, dir, log);
 
   let running: ChildProcess;
   let stopping = false;
@@ -51,23 +63,30 @@ export async function startEmbeddedRedis(dir: string, log: Logger, stack: AsyncD
       stdio: ['ignore', output, output],
       cwd: dir,
     });
-    running.on('error', (error) => log.error({ error: error.message }, 'the embedded Redis cannot be started'));
-    running.on('exit', (code, signal) => {
-      if (stopping) return;
-      log.error({ code, signal, logFile }, 'the embedded Redis ended and is started again');
+    closeSync(output);
+    let gone = false;
+    const again = (why: object): void => {
+      if (stopping || gone) return;
+      gone = true;
+      log.error({ ...why, logFile }, 'the embedded Redis ended and is started again');
       setTimeout(() => {
         if (!stopping) start();
       }, RESTART_MS).unref();
-    });
+    };
+    running.on('error', (error) => again({ error: error.message }));
+    running.on('exit', (code, signal) => again({ code, signal }));
   }
   start();
   stack.defer(async () => {
     stopping = true;
     await stop(running);
   });
-  await untilAnswering(socket, () => running.exitCode !== null, logFile);
+  await untilAnswering(socket, () => hasEnded(running), logFile);
   return socket;
 }
+
+const hasEnded = (child: ChildProcess): boolean =>
+  child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
 
 function redisArguments(dir: string, socket: string): string[] {
   const settings: Record<string, string> = {
@@ -96,11 +115,15 @@ function socketPath(dir: string, stack: AsyncDisposableStack): string {
 
 async function untilAnswering(socket: string, ended: () => boolean, logFile: string): Promise<void> {
   const client = connectRedis(socket, 'work', () => {});
+  let answering = false;
   try {
     await Promise.race([
-      untilReady(client),
+      untilReady(client).finally(() => {
+        answering = true;
+      }),
       (async () => {
-        while (!ended()) await sleep(CHECK_MS);
+        while (!ended() && !answering) await sleep(CHECK_MS);
+        if (answering) return;
         const tail = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-3).join('\n');
         throw new ConfigError(`the embedded Redis ended at once; ${logFile} says:\n${tail}`);
       })(),
@@ -110,38 +133,58 @@ async function untilAnswering(socket: string, ended: () => boolean, logFile: str
   }
 }
 
-/** A Redis that a killed manager left running is stopped: what it acknowledged is on disk. */
-async function stopLeftOver(dir: string, log: Logger): Promise<void> {
-  const file = join(dir, 'redis.pid');
-  if (!existsSync(file)) return;
-  const pid = Number(readFileSync(file, 'utf8').trim());
-  if (!(pid > 0) || !isRedis(pid)) return;
+/**
+ * A Redis that a killed manager left running is stopped: what it acknowledged is on disk. It's found by its socket in
+ * DATA_DIR, never by a pid alone: the number may belong to a stranger by now.
+ */
+async function stopLeftOver(socket: string, dir: string, log: Logger): Promise<void> {
+  const pid = (await pidBehind(socket)) ?? pidInFolder(dir);
+  if (pid === null) return;
   log.warn({ pid }, 'a Redis that an earlier manager left running is stopped');
   process.kill(pid, 'SIGTERM');
-  for (let waited = 0; isRedis(pid); waited += CHECK_MS) {
-    if (waited >= STOP_MS) process.kill(pid, 'SIGKILL');
+  for (let waited = 0; isAlive(pid); waited += CHECK_MS) {
+    if (waited === STOP_MS) process.kill(pid, 'SIGKILL');
     await sleep(CHECK_MS);
   }
 }
 
-/** Whether the pid is a Redis of ours, and not some other process that has been given the number since. */
-function isRedis(pid: number): boolean {
+/** The process that answers on the socket, if any does; one that is loading answers as well. */
+async function pidBehind(socket: string): Promise<number | null> {
+  if (!existsSync(socket)) return null;
+  const client = new Redis({ path: socket, enableReadyCheck: false, retryStrategy: () => null, lazyConnect: true });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return Number(/process_id:(\d+)/.exec(await client.info('server'))?.[1] ?? 0) || null;
+  } catch {
+    return null;
+  } finally {
+    client.disconnect();
+  }
+}
+
+/** The process of redis.pid, if it's a Redis at work in this very folder (one that is just ending has no socket). */
+function pidInFolder(dir: string): number | null {
+  try {
+    const pid = Number(readFileSync(join(dir, 'redis.pid'), 'utf8').trim());
+    const ours = realpathSync(`/proc/${pid}/cwd`) === realpathSync(dir);
+    return ours && SERVERS.some((name) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(name)) ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  const commandLine = `/proc/${pid}/cmdline`;
-  if (!existsSync('/proc/self/cmdline')) return true;
-  try {
-    return SERVERS.some((name) => readFileSync(commandLine, 'utf8').includes(name));
+    return true;
   } catch {
     return false;
   }
 }
 
 async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  if (hasEnded(child)) return;
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);

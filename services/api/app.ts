@@ -30,6 +30,11 @@ export function createApp({ child, operator, token, ready, metrics, log }: AppDe
   const app = new Koa();
   app.on('error', (error: Error) => log.debug({ error: error.message }, 'a connection broke'));
   app.use(async (ctx, next) => {
+    if (!URL.canParse(ctx.req.url ?? '', 'http://any')) {
+      ctx.status = 400;
+      ctx.body = 'the request target is no path\n';
+      return;
+    }
     await next();
     const route = (ctx as unknown as { _matchedRoute?: string })._matchedRoute ?? 'none';
     metrics.requests.inc({ route, status: `${Math.floor(ctx.status / 100)}xx` });

@@ -16,8 +16,9 @@ const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimit: number) {
   /** Throws `invalid-release` with every fault, or `release-exists`. */
   return async (yml: Buffer, zip: Buffer): Promise<{ id: string; warnings: readonly Finding[]; created: boolean }> => {
-    const { file, faults, warnings } = readReleaseFile(yml);
-    const checked = await checkFunctionsZip(zip, file?.strategy.functions ?? [], bundleLimit);
+    const { file, faults, warnings: ofFile, functions } = readReleaseFile(yml);
+    const checked = await checkFunctionsZip(zip, functions, bundleLimit);
+    const warnings = [...ofFile, ...checked.warnings];
     const all = [...faults, ...planFaults(file?.planName), ...checked.faults];
     if (file === null || all.length > 0)
       throw new ProblemError('invalid-release', `${all.length} fault${all.length === 1 ? '' : 's'}`, all);

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import { createIntakeProducer, createTickProducer } from '#queue/producers.ts';
 import type { Config } from '#runtime/config.ts';
-import { listen, startingApp } from '#runtime/health.ts';
+import { listen } from '#runtime/health.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
@@ -16,6 +16,8 @@ import type { OperatorDeps } from './operator/releases.ts';
 import { createPublisher } from './publisher.ts';
 import { createReleaseCache } from './release-cache.ts';
 import { publishFolder } from './releases-dir.ts';
+import { createSigns } from './signs.ts';
+import { createStartingHandler } from './starting.ts';
 
 const MAX_HELD = 10_000;
 /** Longer than any proxy in front keeps idle connections, so that it never meets one that is just being closed. */
@@ -29,16 +31,16 @@ export async function startApi(
   metrics: Metrics,
   stack: AsyncDisposableStack,
 ): Promise<{ port: number; ready(): string | null }> {
-  let handle = startingApp(metrics);
+  const starting = createStartingHandler(metrics, config.resultHoldMs, MAX_HELD);
   const server = createServer(
     { keepAliveTimeout: KEEP_ALIVE_MS },
-    (request, response) => void handle(request, response),
+    (request, response) => void starting.handle(request, response),
   );
   const { port, close } = await listen(server, config.host, config.port);
   const base = await openBase(config, address, 'serve', log, stack);
   const { client, keys, partitions, clock, children, releases } = base;
-  const producer = createIntakeProducer(await base.connect(), keys, partitions, stack);
-  const ticks = createTickProducer(client, keys, stack);
+  const producer = await createIntakeProducer(await base.connect(), keys, partitions, stack);
+  const ticks = await createTickProducer(client, keys, stack);
   const load = await createLoadGuard(client, children, producer, config, metrics, log, stack);
   const files = createFileCache(releases);
   const cache = await createReleaseCache(releases, await base.connect('work'), keys, files, log, stack);
@@ -50,6 +52,7 @@ export async function startApi(
     cache,
     files,
     intake,
+    signs: createSigns(intake, load, clock),
     kick: ticks.kick,
     load,
     hold: createHold(config.resultHoldMs, MAX_HELD),
@@ -67,6 +70,6 @@ export async function startApi(
   const ready = (): string | null => (client.status === 'ready' ? null : 'Redis is away');
   // Closed first of all: requests in hand still find everything open.
   stack.defer(close);
-  handle = createApp({ child, operator, token, ready, metrics, log }).callback();
+  starting.open(createApp({ child, operator, token, ready, metrics, log }).callback());
   return { port, ready };
 }

@@ -48,8 +48,10 @@ const settleEffects: Step = (rollout, snapshot) => {
   return { ...rollout, open, effects: rollout.effects.filter((effect) => !isDone(effect)) };
 };
 
-const haltOnFailures: Step = (rollout, { totals, failed }, now) => {
-  const failures = inRelease(totals, ReleaseStatus.Failed);
+const haltOnFailures: Step = (rollout, { totals, locations, failed }, now) => {
+  // What is known of open locations may be newer than the totals.
+  const open = [...locations.values()].reduce((sum, { counts }) => sum + inRelease(counts, ReleaseStatus.Failed), 0);
+  const failures = Math.max(inRelease(totals, ReleaseStatus.Failed), open);
   if (failures <= rollout.plan.failureBudget) return rollout;
   const others = failures > 1 ? ` (and ${failures - 1} more)` : '';
   const reason =

@@ -1,4 +1,6 @@
 const UNITS: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, μs: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 3.6e6 };
+/** Go counts nanoseconds in 63 bits. */
+const LARGEST_MS = 2 ** 63 / 1e6;
 const GO_DURATION = /^[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/;
 
 /** A Go duration (`10s`, `1h30m`, `1.5s`) in milliseconds, as `time.ParseDuration` reads it; null if it isn't one. */
@@ -7,5 +9,6 @@ export function parseGoDuration(text: string): number | null {
   let ms = 0;
   for (const [, number, unit] of text.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
     ms += Number(number) * (UNITS[unit ?? ''] ?? 0);
+  if (ms > LARGEST_MS) return null;
   return text.startsWith('-') ? -ms : ms;
 }

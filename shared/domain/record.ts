@@ -10,11 +10,14 @@ export type Report = {
   /** Index of the stage in file order, or null for a report that names none. */
   stage: number | null;
   status: ReportedStatus;
-  /** Index of the stage that it runs next, or null where none follows (`rollout`, `rollback`, nothing). */
-  next: number | null;
+  /**
+   * Index of the stage that it runs next, or null where none follows (`rollout`, `rollback`, nothing). 'following': the
+   * one after it in file order, for a report without names that has another one behind it in its request.
+   */
+  next: number | null | 'following';
   /** When the manager accepted it: milliseconds of Redis' clock. */
   at: number;
-  /** Lower-case hex digest of the summary's bytes: breaks ties, so that the kept summary is the same in any order. */
+  /** Lower-case hex digest of the summary's bytes and its next stage: breaks ties, so that the kept summary is the same in any order. */
   digest: string;
   /** Fields of the aggregate that this summary adds 1 to, without their stage (see sketch.ts). */
   counters: readonly string[];
@@ -72,17 +75,19 @@ export function applyReport(before: ChildRecord, report: Report): ChildRecord {
   const record = applyDownload(before);
   const index = report.stage ?? bindUnnamed(record, report);
   const old = record.stages[index];
-  if (old === undefined) return record;
+  const next = report.next === 'following' ? followingStage(record, index) : report.next;
+  // Stages that the release doesn't have: only the download is proved.
+  if (old === undefined || (next !== null && record.stages[next] === undefined)) return record;
   const ended = hasEnded(report.status);
   const joined: StageRecord = {
     status: max(old.status, report.status),
-    final: ended && report.next === null ? max(old.final, report.status) : old.final,
-    kept: old.kept === null || outranks(report, old.kept) ? keep(report) : old.kept,
+    final: ended && next === null ? max(old.final, report.status) : old.final,
+    kept: old.kept === null || outranks(report, old.kept) ? keep(report, next) : old.kept,
   };
   const stages = record.stages.with(index, joined);
   return {
     ...record,
-    stages: ended && report.next !== null ? raise(stages, report.next, StageStatus.InProgress) : stages,
+    stages: ended && next !== null ? raise(stages, next, StageStatus.InProgress) : stages,
   };
 }
 
@@ -91,6 +96,9 @@ export function applyReport(before: ChildRecord, report: Report): ChildRecord {
  * current one repeats the stage before; one that comes after the end repeats the last.
  */
 function bindUnnamed(record: ChildRecord, report: Report): number {
+  // A request that is tried again after its answer was lost says the same words: they are about the same stage.
+  const repeated = record.stages.findLastIndex(({ kept }) => kept !== null && sameWords(kept, report));
+  if (repeated >= 0) return repeated;
   const current = currentStage(record);
   if (current < 0) return Math.max(endedAt(record), 0);
   if (report.next !== current) return current;
@@ -127,6 +135,9 @@ export function foldContributions(records: Iterable<ChildRecord>): Map<string, n
   return total;
 }
 
+const sameWords = (kept: Kept, report: Report): boolean =>
+  kept.status === report.status && kept.digest === report.digest;
+
 const max = (a: StageStatus, b: StageStatus): StageStatus => (a > b ? a : b);
 
 function outranks(report: Report, kept: Kept): boolean {
@@ -135,7 +146,10 @@ function outranks(report: Report, kept: Kept): boolean {
   return report.digest > kept.digest;
 }
 
-function keep({ status, next, at, digest, counters, summary }: Report): Kept {
+const followingStage = (record: ChildRecord, index: number): number | null =>
+  index + 1 < record.stages.length ? index + 1 : null;
+
+function keep({ status, at, digest, counters, summary }: Report, next: number | null): Kept {
   return { status, next, at, digest, counters, summary };
 }
 
@@ -155,8 +169,10 @@ export function progressRank(record: ChildRecord): number {
   const status = releaseStatusOf(record);
   if (status === ReleaseStatus.Todo) return 0;
   if (status === ReleaseStatus.Doing) {
+    // Between two stages (its next one had ended before) it's as far as the last that it reached.
     const current = currentStage(record);
-    return stageRank(current, record.stages[current]?.status ?? 0);
+    const last = current >= 0 ? current : record.stages.findLastIndex((stage) => stage.status > StageStatus.Pending);
+    return stageRank(last, record.stages[last]?.status ?? 0);
   }
   return DONE_RANK + (status - ReleaseStatus.Done);
 }

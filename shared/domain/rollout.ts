@@ -84,9 +84,16 @@ export function publishedRollout(release: string, stages: Rollout['stages'], pla
   };
 }
 
-export function gateOpen(rollout: Rollout, location: string, stage: number): boolean {
+function gateOpen(rollout: Rollout, location: string, stage: number): boolean {
   return rollout.open.some((open) => open.id === location && open.gates.includes(stage));
 }
+
+/**
+ * Whether a child may pass a stage's gate. A location leaves `open` once all its children have ended: for a child that
+ * has ended with a later stage, the gates before that stage were open and stay so.
+ */
+export const gatePassed = (rollout: Rollout, location: string, stage: number, end: number): boolean =>
+  gateOpen(rollout, location, stage) || stage < end;
 
 /** A pending release counts only while its rollout runs at the epoch under which the child was enrolled. */
 export const offers = (rollout: Rollout, epoch: number): boolean =>

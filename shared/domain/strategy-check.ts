@@ -14,7 +14,8 @@ import {
 
 type Say = (path: string, message: string) => void;
 
-const METRIC_THRESHOLD = /^(?:<=|>=|<|>|=)\s*(\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/;
+/** As agents read it: no space between the two. */
+const METRIC_THRESHOLD = /^(?:<=|>=|<|>|=)((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)$/;
 const COMPARE_WITH = ['Minimum', 'Median', 'Maximum'];
 const VARIANTS = ['base_version', 'new_version'];
 const MAX_STAGES = 64;
@@ -61,7 +62,9 @@ export function pathFault(path: string): string | null {
 
 function checkStage(strategy: Strategy, stage: Stage, i: number, fault: Say, warn: Say): void {
   const at = `stages[${i}]`;
-  if (stage.name === '') fault(`${at}.name`, 'is empty');
+  if (stage.name.trim() === '') fault(`${at}.name`, 'is empty');
+  // oxlint-disable-next-line no-control-regex
+  else if (/[\u0000-\u001f\u007f-\u009f]/.test(stage.name)) fault(`${at}.name`, 'holds control characters');
   else if (isEnd(stage.name)) fault(`${at}.name`, `"${stage.name}" is an end action, it can't name a stage`);
   if (!(STAGE_TYPES as readonly string[]).includes(stage.type))
     fault(`${at}.type`, `is ${STAGE_TYPES.join(' or ')}, not "${stage.type}"`);
@@ -78,7 +81,8 @@ function checkVariants(stage: Stage, at: string, fault: Say): void {
     if (!VARIANTS.includes(variant.name))
       fault(`${at}.variants[${v}].name`, `is base_version or new_version, not "${variant.name}"`);
     const share = variant.trafficPercentage;
-    if (!(share >= 0 && share <= 100)) fault(`${at}.variants[${v}].trafficPercentage`, `${share} isn't from 0 to 100`);
+    if (!(Number.isInteger(share) && share >= 0 && share <= 100))
+      fault(`${at}.variants[${v}].trafficPercentage`, `${share} isn't a whole number from 0 to 100`);
     sum += share;
   });
   for (const name of VARIANTS)
@@ -91,8 +95,9 @@ function checkConditions(stage: Stage, at: string, fault: Say, warn: Say): void 
     warn(`${at}.metrics_conditions`, 'are none: the stage succeeds whatever is measured');
   stage.metrics_conditions.forEach((condition, c) => {
     const path = `${at}.metrics_conditions[${c}]`;
-    const limit = METRIC_THRESHOLD.exec(condition.threshold.trim());
-    if (limit === null) fault(`${path}.threshold`, `"${condition.threshold}" isn't <, <=, >, >= or = and a number`);
+    const limit = METRIC_THRESHOLD.exec(condition.threshold);
+    if (limit === null || !Number.isFinite(Number(limit[1])))
+      fault(`${path}.threshold`, `"${condition.threshold}" isn't <, <=, >, >= or = with a number right behind it`);
     if (condition.name === 'responseTime') {
       if (!COMPARE_WITH.includes(condition.compareWith ?? ''))
         fault(`${path}.compareWith`, `is one of ${COMPARE_WITH.join(', ')}`);

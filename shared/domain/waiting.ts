@@ -11,6 +11,8 @@ export type Wait = {
   for: string;
   /** Ranks, both ends included, of the children that it waits for; null: it waits for no child in particular. */
   ranks: readonly [number, number] | null;
+  /** A stage that some children failed and then went on: they hold it as well, from behind. */
+  failedStage?: number;
 };
 
 type View = {
@@ -63,9 +65,13 @@ function stageWaits(rollout: Rollout, location: OpenLocation, counts: Counts): W
     });
     if (stage.type === 'WaitForSignal' && !location.gates.includes(i)) {
       const { passed, needed } = stageNeeds(rollout, location, counts, i);
-      return [wait(Math.max(needed - passed, 0), StageStatus.SuccessWaiting)];
+      const waits = wait(Math.max(needed - passed, 0), StageStatus.SuccessWaiting);
+      const failed = inStage(counts, i, StageStatus.Failure) + inStage(counts, i, StageStatus.Error);
+      if (failed === 0) return [waits];
+      return [{ ...waits, for: `${waits.for} (${failed} failed the stage and went on)`, failedStage: i }];
     }
-    const through = inStage(counts, i, StageStatus.Completed);
+    const { Completed, Failure, Error } = StageStatus;
+    const through = inStage(counts, i, Completed) + inStage(counts, i, Failure) + inStage(counts, i, Error);
     if (through < expected) return [wait(expected - through, StageStatus.Completed)];
   }
   return [];

@@ -55,6 +55,8 @@ export function createGroupCommit<M>(options: GroupCommitOptions<M>): { submit: 
         if (forming.length > 0) await options.untilRetry();
       }
     }
+    // In the same step as the last look: a message that comes right after must find nothing running.
+    running = null;
   }
 
   function refuseOverdue(error: Error): void {
@@ -70,9 +72,10 @@ export function createGroupCommit<M>(options: GroupCommitOptions<M>): { submit: 
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const deadline = hold ? performance.now() + options.holdMs : 0;
       forming.push({ message, bytes: JSON.stringify(message).length, deadline, resolve, reject });
-      running ??= run().finally(() => {
-        running = null;
-      });
+      if (running === null) {
+        const work = run();
+        running = work;
+      }
       return promise;
     },
     async idle() {

@@ -1,7 +1,7 @@
 /** How jobs get into queues. */
-import { Queue } from 'bullmq';
+import { type Job, Queue } from 'bullmq';
 import type { Keys } from '#store/keys.ts';
-import type { Client } from '#store/redis.ts';
+import { type Client, isTransient, untilReady } from '#store/redis.ts';
 import { type IntakeBatch, type IntakeMessage, QUEUES, type TickJob, type WalkJob } from './catalogue.ts';
 import { tireless } from './options.ts';
 
@@ -22,11 +22,43 @@ function openQueue<Data>(
   return queue;
 }
 
-export type IntakeProducer = ReturnType<typeof createIntakeProducer>;
+/**
+ * Opens queues so that they can be used. BullMQ asks Redis once when a queue is made; were the connection lost right
+ * then, that queue would fail for ever, so it's made again.
+ */
+async function opened<Data>(
+  name: string,
+  prefix: string,
+  connection: Client,
+  stack: AsyncDisposableStack,
+): Promise<Queue<Data, unknown>> {
+  for (;;) {
+    await untilReady(connection);
+    const own = new AsyncDisposableStack();
+    const queue = openQueue<Data>(name, prefix, connection, own);
+    try {
+      await queue.waitUntilReady();
+      stack.use(own);
+      return queue;
+    } catch (error) {
+      await own.disposeAsync().catch(() => {});
+      if (!isTransient(error)) throw error;
+    }
+  }
+}
 
-export function createIntakeProducer(connection: Client, keys: Keys, partitions: number, stack: AsyncDisposableStack) {
-  const queues = Array.from({ length: partitions }, (_, p) =>
-    openQueue<IntakeBatch>(QUEUES.intake, keys.partition(p), connection, stack),
+export type IntakeProducer = Awaited<ReturnType<typeof createIntakeProducer>>;
+
+export async function createIntakeProducer(
+  connection: Client,
+  keys: Keys,
+  partitions: number,
+  stack: AsyncDisposableStack,
+) {
+  const queues = await Promise.all(
+    Array.from({ length: partitions }, (_, p) =>
+      opened<IntakeBatch>(QUEUES.intake, keys.partition(p), connection, stack),
+    ),
   );
   const queueOf = (p: number): Queue<IntakeBatch, unknown> => {
     const queue = queues[p];
@@ -46,20 +78,25 @@ export function createIntakeProducer(connection: Client, keys: Keys, partitions:
     /** Whether a batch that was written at or before `at` (ms) is still to be applied. */
     async pendingSince(p: number, at: number): Promise<boolean> {
       const queue = queueOf(p);
-      const [active, delayed, oldest] = await Promise.all([
-        queue.getActive(0, PENDING_LOOKED_AT),
-        queue.getDelayed(0, PENDING_LOOKED_AT),
-        queue.getJobs(['wait'], 0, 0, true),
-      ]);
-      return [...active, ...delayed, ...oldest].some((job) => job !== undefined && job.timestamp <= at);
+      // In the direction in which batches move (wait, active, delayed, and wait again), so that none slips past.
+      const oldest = (): Promise<Job<IntakeBatch>[]> => queue.getJobs(['wait'], 0, 0, true);
+      const looks = [
+        oldest,
+        () => queue.getActive(0, PENDING_LOOKED_AT),
+        () => queue.getDelayed(0, PENDING_LOOKED_AT),
+        oldest,
+      ];
+      const isEarlier = (job: Job<IntakeBatch> | undefined): boolean => job !== undefined && job.timestamp <= at;
+      for (const look of looks) if ((await look()).some(isEarlier)) return true;
+      return false;
     },
   };
 }
 
-export type WalkProducer = ReturnType<typeof createWalkProducer>;
+export type WalkProducer = Awaited<ReturnType<typeof createWalkProducer>>;
 
-export function createWalkProducer(connection: Client, keys: Keys, stack: AsyncDisposableStack) {
-  const queue = openQueue<WalkJob | object>(QUEUES.walks, keys.ticks, connection, stack);
+export async function createWalkProducer(connection: Client, keys: Keys, stack: AsyncDisposableStack) {
+  const queue = await opened<WalkJob | object>(QUEUES.walks, keys.ticks, connection, stack);
   return {
     /** Adding a walk again while it's underway is nothing. */
     async add(job: WalkJob): Promise<void> {
@@ -72,10 +109,10 @@ export function createWalkProducer(connection: Client, keys: Keys, stack: AsyncD
   };
 }
 
-export type TickProducer = ReturnType<typeof createTickProducer>;
+export type TickProducer = Awaited<ReturnType<typeof createTickProducer>>;
 
-export function createTickProducer(connection: Client, keys: Keys, stack: AsyncDisposableStack) {
-  const queue = openQueue<TickJob>(QUEUES.ticks, keys.ticks, connection, stack);
+export async function createTickProducer(connection: Client, keys: Keys, stack: AsyncDisposableStack) {
+  const queue = await opened<TickJob>(QUEUES.ticks, keys.ticks, connection, stack);
   const opts = { removeOnComplete: true, removeOnFail: true } as const;
   return {
     /** "Look now." Without keepLastIfActive a kick during a tick would be lost. */

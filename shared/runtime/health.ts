@@ -23,19 +23,33 @@ export function healthRoutes(ready: Readiness, metrics: Metrics): Middleware {
   };
 }
 
-/** Listens; `close` stops to take requests and lets those in hand end. */
+const IDLE_CHECK_MS = 50;
+const CLOSE_WITHIN_MS = 5_000;
+
+/** Listens; `close` stops to take requests and lets those in hand end, for a while. */
 export async function listen(
   server: Server,
   host: string,
   port: number,
 ): Promise<{ port: number; close(): Promise<void> }> {
+  let closing = false;
+  server.prependListener('request', (_request, response) => {
+    // A connection kept alive would hold the drain up until its client lets go of it.
+    if (closing) response.setHeader('Connection', 'close');
+  });
   server.listen(port, host);
   await once(server, 'listening');
   const close = async (): Promise<void> => {
+    closing = true;
     const closed = once(server, 'close');
     server.close();
+    // Requests that were in hand when it began leave idle connections behind.
+    const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+    const all = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS);
     server.closeIdleConnections();
     await closed;
+    clearInterval(idle);
+    clearTimeout(all);
   };
   return { port: (server.address() as AddressInfo).port, close };
 }

@@ -35,6 +35,12 @@ export type ChildDetails = {
   offers: Offer[];
 };
 
+/** The releases that it runs or is offered. */
+export const releasesOf = ({ underway, offers }: Pick<ChildDetails, 'underway' | 'offers'>): string[] => [
+  ...(underway === null ? [] : [underway]),
+  ...offers.map(({ release }) => release),
+];
+
 /** What applying a message came to. */
 export type Applied = { code: 'ok'; changed: boolean; status: ReleaseStatus } | { code: 'absent' | 'gone' | 'stale' };
 
@@ -91,16 +97,18 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
     async forEndStage(
       id: string,
       release: string,
-    ): Promise<{ location: string; stages: StageStatus[]; lastSeen: number; left: boolean } | null> {
+    ): Promise<{ location: string; stages: StageStatus[]; end: number; lastSeen: number; left: boolean } | null> {
       const p = partition(id);
       const [record, child] = await Promise.all([
-        client.hmget(keys.record(p, release, id), 'l', 's'),
+        client.hmget(keys.record(p, release, id), 'l', 's', 'f'),
         client.hmget(keys.child(p, id), 's', 'o'),
       ]);
       if (record[0] == null || record[1] == null) return null;
       return {
         location: record[0],
         stages: [...record[1]].map((digit) => Number(digit) as StageStatus),
+        /** The stage with which its release ended, or -1. */
+        end: (record[2] ?? '').search(/[1-9]/),
         lastSeen: Number(child[0] ?? 0),
         left: child[1] != null,
       };
@@ -122,10 +130,11 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
         message.release,
         message.at,
         message.attempt,
+        LEFT_AFTER_MS,
         ...message.reports.flatMap((report) => [
           report.stage ?? -1,
           report.status,
-          report.next ?? -1,
+          report.next === 'following' ? -2 : (report.next ?? -1),
           report.digest,
           report.counters.join(','),
           report.summary,
@@ -190,16 +199,17 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
       return parseRecord(await client.hgetall(keys.record(partition(id), release, id)));
     },
 
+    /** `finished`: the releases that don't hold a child back. One that is started meanwhile isn't among them. */
     async delete(
       id: string,
       quietSince: number,
-      unfinished: readonly string[],
+      finished: readonly string[],
     ): Promise<'deleted' | 'unknown' | 'underway' | 'recent'> {
       const p = partition(id);
       return (await runScript(client, 'delete-child', { child: keys.child(p, id), seen: keys.seen(p) }, [
         id,
         quietSince,
-        ...unfinished,
+        ...finished,
       ])) as 'deleted' | 'unknown' | 'underway' | 'recent';
     },
 
@@ -209,9 +219,19 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
       return sizes.reduce((sum, size) => sum + size, 0);
     },
 
-    /** Children of a partition whose last sign of life is before `before` (ms), longest silent first. */
-    quiet: (p: number, before: number, offset: number, limit: number): Promise<string[]> =>
-      client.zrange(keys.seen(p), '-inf', `(${before}`, 'BYSCORE', 'LIMIT', offset, limit),
+    /**
+     * Some children of a partition by last sign of life, from a cursor (ms, exclusive) on. A child that is seen
+     * meanwhile only moves towards the end, so that none is passed over; some may be met twice.
+     */
+    async bySeen(p: number, cursor: number, limit: number): Promise<{ ids: string[]; cursor: number; last: boolean }> {
+      const rows = await client.zrange(keys.seen(p), `(${cursor}`, '+inf', 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES');
+      const ids = rows.filter((_, i) => i % 2 === 0);
+      const end = Number(rows.at(-1));
+      if (ids.length < limit) return { ids, cursor: ids.length === 0 ? cursor : end, last: true };
+      // All of the last millisecond together, otherwise the next call would skip the rest of it.
+      const ties = await client.zrange(keys.seen(p), end, String(end), 'BYSCORE');
+      return { ids: [...new Set([...ids, ...ties])], cursor: end, last: false };
+    },
   };
 }
 

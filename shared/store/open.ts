@@ -3,7 +3,7 @@ import { type Config, ConfigError } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import { createKeys } from './keys.ts';
 import { openSchema } from './meta.ts';
-import { type Client, connectRedis, isClusterAddress, type RedisAddress, untilReady } from './redis.ts';
+import { type Client, connectRedis, isClusterAddress, isTransient, type RedisAddress, untilReady } from './redis.ts';
 import { followRedisClock } from './redis-clock.ts';
 import { createStores } from './stores.ts';
 
@@ -25,10 +25,24 @@ export async function openBase(
     return client;
   };
   const client = await connect();
-  await checkServer(client, log);
-  const partitions = await openSchema(client, keys, config.partitions, isClusterAddress(address));
-  const clock = await followRedisClock(client, stack);
+  const checked = async (): Promise<number> => {
+    await checkServer(client, log);
+    return openSchema(client, keys, config.partitions, isClusterAddress(address));
+  };
+  const partitions = await onceReady(client, checked);
+  const clock = await onceReady(client, () => followRedisClock(client, stack));
   return { client, connect, keys, partitions, clock, ...createStores(client, keys, partitions) };
+}
+
+/** Does it as often as Redis goes away in the middle of it. */
+async function onceReady<T>(client: Client, work: () => Promise<T>): Promise<T> {
+  for (;;)
+    try {
+      await untilReady(client);
+      return await work();
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+    }
 }
 
 /** While Redis is away every connection says so many times a second: once in a while is enough. */

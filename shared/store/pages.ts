@@ -39,7 +39,12 @@ export async function pageOf(
   return { ids, next: at.partition < partitions ? formatCursor(at) : null };
 }
 
-export const isCursor = (text: string): boolean => /^\d{1,4}-\d{1,20}-[A-Za-z0-9._:-]*$/.test(text);
+const MAX_SCAN = 2n ** 64n;
+
+export function isCursor(text: string): boolean {
+  const match = /^\d{1,4}-(\d{1,20})-[A-Za-z0-9._:-]*$/.exec(text);
+  return match?.[1] !== undefined && BigInt(match[1]) < MAX_SCAN;
+}
 
 function parseCursor(cursor: string | null): Cursor {
   const match = /^(\d+)-(\d+)-(.*)$/.exec(cursor ?? '0-0-');

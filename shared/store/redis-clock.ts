@@ -1,6 +1,7 @@
 import type { Client } from './redis.ts';
 
 const SYNC_MS = 1_000;
+const MAX_ROUND_TRIP_MS = 50;
 
 /** Milliseconds of Redis' clock: the one clock that all processes share. */
 export type Clock = { now(): number };
@@ -10,16 +11,20 @@ export type Clock = { now(): number };
  * its own, and the error is at most a round trip.
  */
 export async function followRedisClock(client: Client, stack: AsyncDisposableStack): Promise<Clock> {
-  let offset = 0;
+  let offset: number | null = null;
+  let last = 0;
   const sync = async (): Promise<void> => {
     const sent = performance.now();
     const [seconds, micros] = await client.time();
-    const redis = Number(seconds) * 1000 + Number(micros) / 1000;
-    offset = redis - (sent + performance.now()) / 2;
+    const received = performance.now();
+    // An answer that took long says little about when it was given.
+    if (offset !== null && received - sent > MAX_ROUND_TRIP_MS) return;
+    offset = Number(seconds) * 1000 + Number(micros) / 1000 - (sent + received) / 2;
   };
   await sync();
   const timer = setInterval(() => void sync().catch(() => {}), SYNC_MS);
   timer.unref();
   stack.defer(() => clearInterval(timer));
-  return { now: () => Math.floor(performance.now() + offset) };
+  // Never backwards: what was accepted later must not look earlier.
+  return { now: () => (last = Math.max(last, Math.floor(performance.now() + (offset ?? 0)))) };
 }

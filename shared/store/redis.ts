@@ -19,6 +19,8 @@ export function connectRedis(address: RedisAddress, purpose: Purpose, onError: (
   const retryStrategy = (times: number): number => Math.min(50 * times, RECONNECT_MAX_MS);
   const options = {
     retryStrategy,
+    // A master that was demoted without dropping its connections: the name may lead to the new one by now.
+    reconnectOnError: (error: Error): 2 | false => (error.message.startsWith('READONLY') ? 2 : false),
     ...(purpose === 'serve'
       ? { enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: SERVE_TIMEOUT_MS }
       : { maxRetriesPerRequest: null }),
@@ -29,7 +31,10 @@ export function connectRedis(address: RedisAddress, purpose: Purpose, onError: (
   return client;
 }
 
-type ConnectionOptions = Pick<RedisOptions, 'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout'>;
+type ConnectionOptions = Pick<
+  RedisOptions,
+  'reconnectOnError' | 'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout'
+>;
 
 function open(address: string, options: ConnectionOptions, retry: (times: number) => number, purpose: Purpose): Client {
   if (address.startsWith('redis+cluster://')) {
@@ -69,7 +74,7 @@ const TROUBLE =
   /\b(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|MISCONF|OOM|MASTERDOWN|NOREPLICAS|NOSCRIPT|UNKILLABLE|NOAUTH|NOPERM|WRONGPASS)\b|max number of clients/;
 /** ioredis has no error classes for most of what a lost connection does to a command. */
 const LOST =
-  /Connection is closed|isn't writeable|timed out|closed unexpectedly|connection to Redis was closed|pipeline was dropped|max retries per request/i;
+  /Connection is closed|isn't writeable|timed out|closed unexpectedly|connection to Redis was closed|pipeline was dropped|max retries per request|Cluster isn't ready|startup nodes|Too many Cluster redirections|Cluster is disconnected/i;
 const LOST_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND']);
 
 const isReply = (error: Error): boolean => error.name === 'ReplyError';

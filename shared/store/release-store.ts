@@ -1,5 +1,5 @@
 /** Releases (what is published) and rollouts (how far it has come), and the files that belong to them. */
-import type { Rollout } from '#domain/rollout.ts';
+import { isFinished, type Rollout } from '#domain/rollout.ts';
 import type { Finding, Strategy } from '#domain/strategy.ts';
 import type { Keys } from './keys.ts';
 import { type Client, unwrap } from './redis.ts';
@@ -20,6 +20,9 @@ export type ReleaseStore = ReturnType<typeof createReleaseStore>;
 
 export function createReleaseStore(client: Client, keys: Keys) {
   const parse = <T>(doc: string | null | undefined): T | null => (doc == null ? null : (JSON.parse(doc) as T));
+
+  const rolloutOf = async (id: string): Promise<Rollout | null> =>
+    parse<Rollout>(await client.hget(keys.rollout(id), 'doc'));
 
   return {
     /** `digest` is over the bytes as they were published: the same again is no error, others are. */
@@ -49,9 +52,7 @@ export function createReleaseStore(client: Client, keys: Keys) {
 
     file: (sha256: string): Promise<Buffer | null> => client.getBuffer(keys.bundle(sha256)),
 
-    async rollout(id: string): Promise<Rollout | null> {
-      return parse<Rollout>(await client.hget(keys.rollout(id), 'doc'));
-    },
+    rollout: rolloutOf,
 
     async versions(ids: readonly string[]): Promise<(number | null)[]> {
       const versions = await Promise.all(ids.map((id) => client.hget(keys.rollout(id), 'v')));
@@ -71,13 +72,20 @@ export function createReleaseStore(client: Client, keys: Keys) {
       return written === 1 && next;
     },
 
-    /** Releases in order of publishing. `after` is the last id of the page before. */
-    async list(after: string | null, limit: number): Promise<string[]> {
-      const start = after === null ? 0 : ((await client.zrank(keys.releases, after)) ?? -1) + 1;
+    /** Releases in order of publishing. `after` is the last id of the page before; null: there is no such release. */
+    async list(after: string | null, limit: number): Promise<string[] | null> {
+      const rank = after === null ? -1 : await client.zrank(keys.releases, after);
+      if (rank === null) return null;
+      const start = rank + 1;
       return client.zrange(keys.releases, start, String(start + limit - 1));
     },
 
     unfinished: (): Promise<string[]> => client.smembers(keys.unfinished),
+    /** Those among the releases whose rollout is finished: they don't hold a child. */
+    async finished(ids: readonly string[]): Promise<string[]> {
+      const rollouts = await Promise.all(ids.map(rolloutOf));
+      return ids.filter((_, i) => isFinished(rollouts[i]?.state ?? 'aborted'));
+    },
     /** Before a rollout starts: whoever crashes in between leaves an entry that does no harm. */
     addUnfinished: async (id: string): Promise<void> => void (await client.sadd(keys.unfinished, id)),
     removeUnfinished: async (id: string): Promise<void> => void (await client.srem(keys.unfinished, id)),

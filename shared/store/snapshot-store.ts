@@ -2,12 +2,15 @@
 import { addCounts, type Counts } from '#domain/counts.ts';
 import type { Snapshot } from '#domain/decide.ts';
 import { partitionOf } from '#domain/ids.ts';
-import { endedAt, foldContributions, rankRange } from '#domain/record.ts';
-import type { OpenLocation, Rollout } from '#domain/rollout.ts';
-import { ReleaseStatus } from '#domain/status.ts';
+import { endedAt, foldContributions, rankRange, stageRank } from '#domain/record.ts';
+import type { Rollout } from '#domain/rollout.ts';
+import { ReleaseStatus, StageStatus } from '#domain/status.ts';
 import type { Keys } from './keys.ts';
 import { parseRecord } from './record-codec.ts';
 import type { Client } from './redis.ts';
+
+/** Records looked at, at most, to name children. */
+const LOOKED_AT = 2_000;
 
 type PartitionCounts = {
   counts: Counts;
@@ -82,20 +85,31 @@ export function createSnapshotStore(client: Client, keys: Keys, partitions: numb
     return { child, stage, status: record?.stages[stage]?.final ?? 0 };
   }
 
+  /** Children who failed a stage and went on with another, from a bounded look at those who are past it. */
+  async function failedIn(release: string, stage: number, limit: number): Promise<string[]> {
+    const past = await byRank(release, stageRank(stage, 0), rankRange(ReleaseStatus.Doing)[1], LOOKED_AT);
+    const statuses = await Promise.all(
+      past.map((id) => client.hget(keys.record(partitionOf(id, partitions), release, id), 's')),
+    );
+    return past.filter((_, i) => Number(statuses[i]?.[stage]) >= StageStatus.Failure).slice(0, limit);
+  }
+
   return {
     byRank,
+    failedIn,
 
     async aggregates(rollout: Rollout): Promise<Aggregates> {
       const { release, plan, open } = rollout;
+      const perChild = plan.locations === 'child';
+      // Children before totals: a failure that one of them shows is then in the totals too, and nothing goes past it.
+      const own = new Map(
+        perChild ? await Promise.all(open.map(async ({ id }) => [id, await childLocation(release, id)] as const)) : [],
+      );
       const parts = await Promise.all(all.map((p) => partitionCounts(p, release)));
       const totals = addCounts(parts.map((part) => part.counts));
-      const perChild = plan.locations === 'child';
       const marks = parts.map((part) => part.mark);
       const enrolled = marks.includes(null) ? null : marks.reduce((sum: number, mark) => sum + (mark ?? 0), 0);
-      const location = ({ id }: OpenLocation): Promise<{ counts: Counts; enrolled: number | null }> =>
-        perChild ? childLocation(release, id) : Promise.resolve({ counts: totals, enrolled });
-      const [locations, next, failed, waiting] = await Promise.all([
-        Promise.all(open.map(async (each) => [each.id, await location(each)] as const)),
+      const [next, failed, waiting] = await Promise.all([
         perChild ? firstInOrder(release, plan.wave + open.length) : [],
         totals.has(`r${ReleaseStatus.Failed}`) ? firstFailed(release) : null,
         perChild ? Promise.all(all.map((p) => client.zcard(keys.order(p, release)))) : [],
@@ -104,7 +118,7 @@ export function createSnapshotStore(client: Client, keys: Keys, partitions: numb
       const once = open.length === 0 && rollout.closed.locations === 0 ? [plan.locations] : [];
       return {
         totals,
-        locations: new Map(locations),
+        locations: perChild ? own : new Map(open.map(({ id }) => [id, { counts: totals, enrolled }])),
         next: perChild ? next.filter((id) => !isOpen.has(id)) : once,
         ordered: !perChild || parts.every((part) => part.ordered),
         failed,

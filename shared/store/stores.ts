@@ -8,9 +8,12 @@ import { createSnapshotStore } from './snapshot-store.ts';
 
 export type Stores = ReturnType<typeof createStores>;
 
-export const createStores = (client: Client, keys: Keys, partitions: number) => ({
-  children: createChildStore(client, keys, partitions),
-  enrolment: createEnrolmentStore(client, keys),
-  releases: createReleaseStore(client, keys),
-  snapshots: createSnapshotStore(client, keys, partitions),
-});
+export function createStores(client: Client, keys: Keys, partitions: number) {
+  const children = createChildStore(client, keys, partitions);
+  return {
+    children,
+    enrolment: createEnrolmentStore(client, keys, children),
+    releases: createReleaseStore(client, keys),
+    snapshots: createSnapshotStore(client, keys, partitions),
+  };
+}

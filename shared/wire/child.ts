@@ -13,6 +13,11 @@ import { pathText } from './path.ts';
 const text = z.string({ error: 'must be a string' });
 const idText = z
   .union([z.string(), z.number()], { error: 'must be a string or a number' })
+  // A number that JSON can't carry exactly would come out as another child.
+  .refine(
+    (id) => typeof id === 'string' || Number.isSafeInteger(id) || !Number.isInteger(id),
+    'is too large for a number: send a string',
+  )
   .transform((id) => String(id));
 const childId = idText.refine((id) => CHILD_ID.test(id), 'must be 1 to 128 of A-Z a-z 0-9 . _ : -');
 const releaseId = idText.refine(
@@ -35,7 +40,7 @@ const area = object({
 }).superRefine(({ coordinates }, context) => {
   const found = areaFault(coordinates);
   if (found !== null)
-    context.addIssue({ code: 'custom', path: [`coordinates${found.path}`], message: `: ${found.fault}` });
+    context.addIssue({ code: 'custom', path: [`coordinates${found.path}`], message: `is wrong: ${found.fault}` });
 });
 
 /** `POST /poll`. An id that is empty or absent is a new child. */
@@ -90,7 +95,7 @@ const times = z
   .preprocess(respell, object({ Median: number, Minimum: number, Maximum: number }))
   .transform(({ Median, Minimum, Maximum }) => ({ median: Median, minimum: Minimum, maximum: Maximum }));
 const errRate = number.min(0, 'must be from 0 to 1').max(1, 'must be from 0 to 1');
-const REPORTED_NAMES = 'a child reports SuccessWaiting (2), Completed (4), Failure (5) or Error (6)';
+const REPORTED_NAMES = 'must be one that a child reports: SuccessWaiting (2), Completed (4), Failure (5) or Error (6)';
 
 const status = z
   .union([z.string(), z.number()], { error: 'must be a name or a number' })
@@ -121,7 +126,10 @@ export type ChildResult = {
     /** Null: the child's current stage. */
     stage: string | null;
     status: ReportedStatus;
-    next: string | null;
+    /** Undefined: nothing was said of it. */
+    next: string | null | undefined;
+    /** Where it was said. */
+    nextField: string;
     summary: StageSummary;
   }[];
 };
@@ -141,7 +149,9 @@ export const resultRequest = object({
   reports: body.stage_summaries.map((s, i, all) => ({
     stage: s.stage_name || null,
     status: s.status,
-    next: (s.next_stage === undefined && i === all.length - 1 ? body.next_stage : s.next_stage) ?? null,
+    ...(s.next_stage === undefined && i === all.length - 1
+      ? { next: body.next_stage, nextField: 'next_stage' }
+      : { next: s.next_stage, nextField: `stage_summaries[${i}].next_stage` }),
     summary: {
       proxy: s.ProxyTimes,
       f1: s.F1TimesSummary,
@@ -161,5 +171,5 @@ export function check<T extends z.ZodType>(schema: T, value: unknown): { data: z
   if (issue === undefined) return { fault: 'the body is wrong' };
   const path = pathText(issue.path);
   const message = issue.input === undefined ? 'is missing' : issue.message;
-  return { fault: `${path === '' ? 'the body' : path} ${message}`.replace(' : ', ': ').replaceAll(/\s+/g, ' ') };
+  return { fault: `${path === '' ? 'the body' : path} ${message}` };
 }

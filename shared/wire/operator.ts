@@ -11,22 +11,31 @@ const time = z.iso.datetime();
 const releaseStatus = z.enum(RELEASE_STATUSES);
 const stageStatus = z.enum(STAGE_STATUSES);
 
-export const releaseIdParam = z.object({ id: z.string().regex(RELEASE_ID) });
-export const childParams = z.object({ id: z.string().regex(RELEASE_ID), childId: z.string().regex(CHILD_ID) });
-export const childIdParam = z.object({ id: z.string().regex(CHILD_ID) });
+const releaseId = z.string().regex(RELEASE_ID, 'is 1 to 64 of A-Z a-z 0-9 . _ - and neither . nor ..');
+const childId = z.string().regex(CHILD_ID, 'is 1 to 128 of A-Z a-z 0-9 . _ : -');
+
+export const releaseIdParam = z.object({ id: releaseId });
+export const childParams = z.object({ id: releaseId, childId });
+export const childIdParam = z.object({ id: childId });
 
 export const pageQuery = z.object({
   cursor: z.string().optional().meta({ description: '`next` of the page before' }),
-  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  limit: z
+    .string()
+    .regex(/^([1-9]\d{0,2}|1000)$/, 'is a whole number from 1 to 1000')
+    .transform(Number)
+    .prefault('100'),
 });
 export const childrenQuery = pageQuery.extend({
-  status: releaseStatus.exclude(['No']).optional().meta({ description: 'Only children with this release status' }),
+  status: releaseStatus.optional().meta({ description: 'Only children with this release status' }),
 });
+
+const presetName = z.enum(PRESET_NAMES, `is one of ${PRESET_NAMES.join(', ')}`);
 
 export const plan = z.object({ name: z.enum(PRESET_NAMES) }).meta({ id: 'Plan' });
 export const startRequest = z.strictObject({
   plan: z
-    .union([z.enum(PRESET_NAMES), z.strictObject({ name: z.enum(PRESET_NAMES) })])
+    .union([presetName, z.strictObject({ name: presetName })], `is one of ${PRESET_NAMES.join(', ')}`)
     .optional()
     .meta({ description: 'A preset’s name; by default the one in the release file, or global-incremental' }),
 });

@@ -216,6 +216,29 @@ describe('POST /result', () => {
     expect(await stages(release, 'several')).toEqual(['Completed', 'Completed', 'InProgress']);
   });
 
+  it('takes several named summaries in the agent’s spelling: a Completed one led to the next of them', async () => {
+    const release = await running('spelling', 'broken');
+    const named = (stage_name: string, status: number) => ({ stage_name, status, ...SUMMARY });
+    const send = (id: string, summaries: object[], next_stage: string) =>
+      post(`${m.url}/result`, { id, release_id: release, stage_summaries: summaries, next_stage });
+    await send('spelling', [named('Canary', 2), named('Canary', 4), named('Test', 4)], 'Gradual');
+    await becomes(release, 'spelling', 'Completed', 'Completed', 'InProgress');
+    // A Failure that says nothing of a next stage has none, whatever comes behind it.
+    await send('broken', [named('Canary', 5), named('Test', 4)], 'Gradual');
+    await until('Failed', async () => (await m.operator.child(release, 'broken')).release_status === 'Failed');
+  });
+
+  it('is 400 when a stage names itself as its next, and says so in one line', async () => {
+    const release = await running('selfish');
+    const reply = await m.child('selfish').result(release, 'Canary', 4, 'Canary');
+    expect([reply.status, reply.text]).toEqual([400, 'next_stage names the stage itself\n']);
+    const odd = await m.child('selfish').result(release, 'No\npe\u001b[2J', 4, 'Test');
+    expect([odd.status, odd.text]).toEqual([
+      404,
+      `stage_summaries[0].stage_name: release ${release} has no stage "No pe [2J"\n`,
+    ]);
+  });
+
   it.each(['rollout', 'rollback', '', null, undefined])('takes %j for no next stage', async (next) => {
     const id = `next-${next ?? String(next)}`;
     const release = await running(id);

@@ -195,7 +195,7 @@ describe('errors', () => {
     ['GET', '/releases?limit=1001', undefined, 400],
     ['GET', '/children?cursor=xyz', undefined, 400],
     ['GET', '/releases/doc/children/nobody', undefined, 404],
-    ['GET', '/releases/doc/children?status=No', undefined, 400],
+    ['GET', '/releases/doc/children?status=Nope', undefined, 400],
     ['GET', '/children/nobody', undefined, 404],
     ['PUT', '/releases', {}, 405],
     ['GET', '/nothing', undefined, 404],

@@ -103,6 +103,27 @@ describe('a tick', () => {
   });
 });
 
+describe('a snapshot that was read while a child failed', () => {
+  it('halts on what the location shows, though the totals do not yet', () => {
+    const open = { ...started('location-sequential'), effects: [], open: [{ id: 'a', children: 1, gates: [] }] };
+    const failed = new Map([
+      [
+        'a',
+        {
+          counts: new Map([
+            ['n', 1],
+            ['r4', 1],
+            ['s0.5', 1],
+          ]),
+          enrolled: 1,
+        },
+      ],
+    ]);
+    const next = decide(open, snapshot({ counts: { n: 1, r2: 1 }, locations: failed, next: ['b'] }), NOW);
+    expect([next.state, next.open.map(({ id }) => id)]).toEqual(['halted', ['a']]);
+  });
+});
+
 describe('location-sequential', () => {
   const location = (counts: Record<string, number>, enrolled: number | null) => ({
     counts: new Map(Object.entries(counts)),

@@ -84,6 +84,19 @@ describe('a result that names no stage', () => {
     expect(statuses(record)).toBe('Completed InProgress Pending');
   });
 
+  it('is about the same stages when the whole request is applied again', () => {
+    const request = [report(null, Completed, 1), report(null, Completed, 2)];
+    const once = applyAll(request);
+    expect(statuses(applyAll(request, once))).toBe(statuses(once));
+  });
+
+  it('leads to the following stage in file order where it says so', () => {
+    const following = (status: ReportedStatus): Report => ({ ...report(null, status, null), next: 'following' });
+    expect(statuses(applyAll([following(Completed), report(null, Completed, 2, 2)]))).toBe(
+      'Completed Completed InProgress',
+    );
+  });
+
   it('repeats the last stage after the end', () => {
     const ended = applyAll([report(null, Completed, 1), report(null, Completed, null)]);
     expect(releaseStatusOf(ended)).toBe(ReleaseStatus.Done);

@@ -116,7 +116,7 @@ const completed = (stage: number | null, next: number | null, at = 2_000): Repor
   status: 4,
   next,
   at,
-  digest: 'aa',
+  digest: `a${next ?? 'f'}`,
   counters: ['f2:7'],
   summary: '1',
 });

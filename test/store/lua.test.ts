@@ -134,6 +134,19 @@ describe('enrolling', () => {
       expect((await s.children.forPoll(id))?.offers).toEqual([{ release: 'rel', epoch: 1 }]);
   });
 
+  it('adds nobody to a partition that is marked, whatever a walk that was overtaken brings', async () => {
+    await s.client.flushall();
+    const rollout = running('marked', 1_000_000, 400_000);
+    await s.children.join(joinOf('awake', 500_000));
+    await s.children.join(joinOf('asleep', 10));
+    await walk(rollout);
+    const [marked, counted] = [await sum('marked', '@mark'), await sum('marked', 'n')];
+    await s.children.heartbeat({ id: 'asleep', at: 600_000, release: '', kind: 'poll' });
+    for (let p = 0; p < s.partitions; p++) await s.enrolment.enrolBatch(p, rollout);
+    expect([await sum('marked', '@mark'), await sum('marked', 'n')]).toEqual([marked, counted]);
+    expect(await s.children.record('marked', 'asleep')).toBeNull();
+  });
+
   it('puts children in order of joining, and a late walk brings none back', async () => {
     await s.client.flushall();
     for (const [i, id] of ['c', 'a', 'b'].entries()) await s.children.join(joinOf(id, 1_000 + i));
@@ -157,10 +170,10 @@ describe('deleting a child', () => {
     const release = name();
     await s.children.join(joinOf(id, 1_000));
     await s.enrolment.enrolChild(s.children.partition(id), running(release, 2_000), id);
-    expect(await s.children.delete(id, 5_000, [release])).toBe('underway');
-    expect(await s.children.delete(id, 500, [])).toBe('recent');
+    expect(await s.children.delete(id, 5_000, ['another'])).toBe('underway');
+    expect(await s.children.delete(id, 500, [release])).toBe('recent');
     expect(await s.children.delete('nobody', 500, [])).toBe('unknown');
-    expect(await s.children.delete(id, 5_000, ['another'])).toBe('deleted');
+    expect(await s.children.delete(id, 5_000, [release])).toBe('deleted');
     expect(await hash(id)).toEqual({});
     // Its release record stays.
     expect(await s.children.record(release, id)).not.toBeNull();

@@ -1,7 +1,7 @@
 /** Where the manager says no, and to whom: new children before known ones, polls before results. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PRESETS } from '#domain/plan.ts';
-import { publishedRollout, startRollout } from '#domain/rollout.ts';
+import { abortRollout, publishedRollout, startRollout } from '#domain/rollout.ts';
 import { createLog } from '#runtime/log.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
 import { BERLIN_AREA, post } from '#test/harness/child-client.ts';
@@ -75,7 +75,7 @@ describe('the sweep', () => {
     const now = 10_000_000;
     const plan = PRESETS['global-incremental'];
     const rollout = startRollout(publishedRollout('on', [{ name: 'A', type: 'A/B' }], plan), plan, now, 0);
-    await s.releases.addUnfinished('on');
+    await s.client.hset(s.keys.rollout('on'), { v: 1, doc: JSON.stringify(rollout) });
     // More who have to stay than a batch holds, and all of them silent for longer than the others.
     const join = (id: string, at: number) => s.children.join({ id, at, area: '[]', areaDigest: 'd', childCount: 0 });
     for (let i = 0; i < 1_100; i++) {
@@ -95,7 +95,7 @@ describe('the sweep', () => {
     expect(await s.children.count()).toBe(1_101);
     expect(await s.children.forPoll('gone-0')).toBeNull();
     expect(await s.children.forPoll('fresh')).not.toBeNull();
-    await s.releases.removeUnfinished('on');
+    await s.client.hset(s.keys.rollout('on'), { v: 2, doc: JSON.stringify(abortRollout(rollout, now, 'over')) });
     expect(await sweep()).toBe(1_100);
     // Its release record stays.
     expect(await s.children.record('on', 'held-0')).not.toBeNull();

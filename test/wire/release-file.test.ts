@@ -39,6 +39,37 @@ describe('release.yml', () => {
     expect(faults[0]?.message).toMatch(/sum to 90, not to 100 \(line 13\)/);
   });
 
+  it('reports faults of shape and of meaning together', () => {
+    const bad = sieveYml('21')
+      .replace('name: Canary', 'name: [x]')
+      .replace('onFailure: rollback', 'onFailure: Nowhere')
+      .replace('percentage: 10', 'Percentage: 010');
+    expect(
+      read(sieveYml('21').replace('type: A/B', 'type: [x]').replace('threshold: 2s', 'threshold: soon')).faults.map(
+        ({ path }) => path,
+      ),
+    ).toEqual(['stages[1].type', 'stages[0].end_conditions[0].threshold']);
+    expect(read(bad).faults.map(({ path }) => path)).toContain('stages[0].name');
+  });
+
+  it.each<[string, string, string]>([
+    ['a percentage in quotes', 'trafficPercentage: "90"', 'stages[0].variants[0].trafficPercentage'],
+    ['one with a leading zero', 'trafficPercentage: 090', 'stages[0].variants[0].trafficPercentage'],
+    ['one with a fraction', 'trafficPercentage: 89.5', 'stages[0].variants[0].trafficPercentage'],
+  ])('refuses %s', (_, instead, path) => {
+    expect(read(sieveYml('21').replace('trafficPercentage: 90', instead)).faults.map((fault) => fault.path)).toContain(
+      path,
+    );
+  });
+
+  it('takes a file of very many keys in no time, and one that holds itself in a sentence', () => {
+    const many = Array.from({ length: 15_000 }, (_, i) => `k${i}: 1`).join('\n');
+    expect(read(sieveYml('21', many)).faults).toEqual([]);
+    expect(read(`${sieveYml('21')}a: &a { b: *a }\n`).faults[0]?.message).toMatch(
+      /holds itself|nests too deeply|alias/i,
+    );
+  });
+
   it.each<[string, string, RegExp]>([
     ['no YAML', 'id: [', /line 1/],
     ['two documents', 'id: 1\n---\nid: 2\n', /line/],
@@ -51,7 +82,7 @@ describe('release.yml', () => {
   });
 
   it('refuses bytes that are no UTF-8', () => {
-    expect(readReleaseFile(Buffer.from([0xff, 0xfe, 0x00])).faults[0]?.message).toBe('is not UTF-8 text');
+    expect(readReleaseFile(Buffer.from([0xff, 0xfe, 0x00])).faults[0]?.message).toBe('release.yml is not UTF-8 text');
   });
 });
 
@@ -108,6 +139,44 @@ describe('fns.zip', () => {
   ])('is refused for %s', async (_, names, message) => {
     const { faults } = await check(await zipOf(names));
     expect(faults.map((fault) => fault.message).join('\n')).toMatch(message);
+  });
+
+  it.each<[string, Record<string, string | null>, RegExp]>([
+    ['a file that is also a folder', { ...WHOLE, 'fns/sample_f1': 'x' }, /but "fns\/sample_f1" is a file/],
+    ['a name with an empty part', { ...WHOLE, 'fns/sample_f1//x.js': 'x' }, /lies outside of fns/],
+    ['a name with a NUL', { ...WHOLE, 'fns/sample_f1/a\u0000b': 'x' }, /control characters/],
+  ])('is refused for %s', async (_, names, message) => {
+    expect((await check(await zipOf(names))).faults.map((fault) => fault.message).join('\n')).toMatch(message);
+  });
+
+  it('is refused when its list of entries is damaged, or names one twice', async () => {
+    const zip = Buffer.from(await zipOf(WHOLE));
+    const wrongCount = Buffer.from(zip);
+    wrongCount.writeUInt16LE(1, zip.length - 12);
+    expect((await check(wrongCount)).faults[0]?.message).toMatch(/list of entries is damaged/);
+    const twice = Buffer.from(zip);
+    for (let at = twice.indexOf('sample_f2/i.js'); at >= 0; at = twice.indexOf('sample_f2/i.js', at + 1))
+      twice.write('sample_f1', at);
+    expect((await check(twice)).faults.map(({ message }) => message)).toContain('holds "fns/sample_f1/i.js" twice');
+  });
+
+  it('is refused for a link, whichever system made it', async () => {
+    for (const madeBy of [3, 19]) {
+      const zip = Buffer.from(await zipOf(WHOLE));
+      const entry = zip.lastIndexOf(Buffer.from([0x50, 0x4b, 0x01, 0x02]));
+      zip.writeUInt8(madeBy, entry + 5);
+      zip.writeUInt32LE(0o120777 * 2 ** 16, entry + 38);
+      expect((await check(zip)).faults[0]?.message).toMatch(/neither a file nor a folder/);
+    }
+  });
+
+  it('warns of a Node function that reference agents would not deploy', async () => {
+    const { faults, warnings } = await check(await zipOf(WHOLE));
+    expect([faults, warnings.map(({ path }) => path)]).toEqual([
+      [],
+      ['functions[0].base_version.path', 'functions[0].new_version.path'],
+    ]);
+    expect((await check(await sieveZip())).warnings).toEqual([]);
   });
 
   it('is refused when it is no zip, damaged, too large, or unpacks to too much', async () => {

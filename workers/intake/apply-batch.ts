@@ -75,22 +75,24 @@ export function createBatchApplier({ client, keys, children, kick, metrics, log 
   async function carefully(partition: number, job: BatchJob, messages: readonly IntakeMessage[]): Promise<Outcome[]> {
     const marks = keys.tried(partition, job.id);
     const outcomes: Outcome[] = [];
-    for (const [i, message] of messages.entries()) {
+    const tried = await client.hgetall(marks);
+    const order = [...messages.entries()].sort(([a], [b]) => Number(tried[a] ?? 0) - Number(tried[b] ?? 0));
+    // Those whose trying was never finished come last, so that the others are through before a worker may die again.
+    for (const [i, message] of order) {
       const tries = await client.hincrby(marks, String(i), 1);
       await client.expire(marks, TRIED_FOR_S);
       if (tries > TRIES_BEFORE_DEAD) {
-        outcomes.push({ dead: 'its worker died each time it was tried' });
+        outcomes[i] = { dead: 'its worker died each time it was tried' };
         continue;
       }
-      outcomes.push(
-        await send(message, client).then(
-          (reply) => verdict(message, null, reply),
-          (error: Error) => verdict(message, error, null),
-        ),
+      const [error, reply] = await send(message, client).then(
+        (value) => [null, value] as const,
+        (reason: Error) => [reason, null] as const,
       );
+      // It was the message's or Redis' doing, not a worker's death.
       await client.hset(marks, String(i), 0);
+      outcomes[i] = verdict(message, error, reply);
     }
-    await client.del(marks);
     return outcomes;
   }
 
@@ -105,5 +107,6 @@ export function createBatchApplier({ client, keys, children, kick, metrics, log 
       if ('dead' in outcome) await bury(partition, messages[i], outcome.dead);
       else if (outcome.changed !== null) changed.add(outcome.changed);
     for (const release of changed) await kick(release);
+    await client.del(keys.tried(partition, job.id));
   };
 }

@@ -24,8 +24,8 @@ export async function startWorker(
   const base = await openBase(config, address, 'work', log, stack);
   const { client, keys, partitions, clock, children, releases, enrolment } = base;
   const queues = await base.connect();
-  const { kick } = createTickProducer(queues, keys, stack);
-  const intake = createIntakeProducer(queues, keys, partitions, stack);
+  const { kick } = await createTickProducer(queues, keys, stack);
+  const intake = await createIntakeProducer(queues, keys, partitions, stack);
   const apply = createBatchApplier({ client, keys, children, kick, metrics, log });
   const walk = createWalker({ releases, enrolment, intake, kick });
   const sweep = createSweeper({ children, releases, clock, forgetAfterMs: config.forgetAfterMs, log });
@@ -53,6 +53,7 @@ export async function startWorker(
     log,
     stack,
   );
-  await createWalkProducer(queues, keys, stack).scheduleSweeps();
+  const walks = await createWalkProducer(queues, keys, stack);
+  await walks.scheduleSweeps();
   return { ready: () => (client.status === 'ready' ? null : 'Redis is away') };
 }

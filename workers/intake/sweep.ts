@@ -1,6 +1,6 @@
 /** Sweeps the fleet: children silent for FORGET_AFTER are forgotten. A restarted agent leaves its old id for ever. */
 import type { Logger } from '#runtime/log.ts';
-import type { ChildStore } from '#store/child-store.ts';
+import { type ChildStore, releasesOf } from '#store/child-store.ts';
 import type { Clock } from '#store/redis-clock.ts';
 import type { ReleaseStore } from '#store/release-store.ts';
 
@@ -9,24 +9,25 @@ const BATCH = 500;
 type Deps = { children: ChildStore; releases: ReleaseStore; clock: Clock; forgetAfterMs: number; log: Logger };
 
 export function createSweeper({ children, releases, clock, forgetAfterMs, log }: Deps) {
-  async function sweepPartition(p: number, before: number, unfinished: readonly string[]): Promise<number> {
+  async function sweepPartition(p: number, before: number): Promise<number> {
     let forgotten = 0;
-    // Those that have to stay are passed over, so that they don't hide the others behind them.
-    for (let kept = 0; ;) {
-      const ids = await children.quiet(p, before, kept, BATCH);
-      if (ids.length === 0) return forgotten;
-      const results = await Promise.all(ids.map((id) => children.delete(id, before, unfinished)));
-      const deleted = results.filter((result) => result === 'deleted').length;
-      forgotten += deleted;
-      kept += ids.length - deleted;
+    for (let cursor = 0, last = false; !last && cursor < before;) {
+      const batch = await children.bySeen(p, cursor, BATCH);
+      const found = await children.details(batch.ids);
+      const named = [...new Set(found.flatMap((child) => (child === null ? [] : releasesOf(child))))];
+      const finished = await releases.finished(named);
+      // The script leaves alone who was seen since.
+      const results = await Promise.all(batch.ids.map((id) => children.delete(id, before, finished)));
+      forgotten += results.filter((result) => result === 'deleted').length;
+      ({ cursor, last } = batch);
     }
+    return forgotten;
   }
 
   return async (): Promise<number> => {
     const before = clock.now() - forgetAfterMs;
-    const unfinished = await releases.unfinished();
     let forgotten = 0;
-    for (let p = 0; p < children.partitions; p++) forgotten += await sweepPartition(p, before, unfinished);
+    for (let p = 0; p < children.partitions; p++) forgotten += await sweepPartition(p, before);
     if (forgotten > 0) log.info({ forgotten }, 'children silent for FORGET_AFTER were forgotten');
     return forgotten;
   };

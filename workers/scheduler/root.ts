@@ -21,8 +21,8 @@ export async function startScheduler(
   const base = await openBase(config, address, 'work', log, stack);
   const { client, keys, clock, children, releases, enrolment, snapshots } = base;
   const queues = await base.connect();
-  const ticks = createTickProducer(queues, keys, stack);
-  const walks = createWalkProducer(queues, keys, stack);
+  const ticks = await createTickProducer(queues, keys, stack);
+  const walks = await createWalkProducer(queues, keys, stack);
   const tick = createTicker({ releases, snapshots, enrolment, children, walks, ticks, clock, metrics, log });
 
   consume<TickJob>(

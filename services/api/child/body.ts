@@ -4,6 +4,10 @@ import type { z } from 'zod';
 import { check } from '#wire/child.ts';
 import { ChildError } from './errors.ts';
 
+/** So much of a body that is too large is read all the same: a client that is still sending would miss its answer. */
+const DRAINED = 8 * 1024 * 1024;
+const DRAINED_MS = 1_000;
+
 export async function readJson<T extends z.ZodType>(
   request: IncomingMessage,
   schema: T,
@@ -29,16 +33,19 @@ export async function readJson<T extends z.ZodType>(
 
 function readText(request: IncomingMessage, limit: number): Promise<string> {
   const tooLarge = (): ChildError => new ChildError(413, `the body is larger than ${limit} bytes`);
-  if (Number(request.headers['content-length']) > limit) return Promise.reject(tooLarge());
+  if (Number(request.headers['content-length']) > limit + DRAINED) return Promise.reject(tooLarge());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    let overdue: NodeJS.Timeout | undefined;
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
-      if (size > limit) reject(tooLarge());
-      else chunks.push(chunk);
+      if (size <= limit) chunks.push(chunk);
+      else if (size > limit + DRAINED) reject(tooLarge());
+      else overdue ??= setTimeout(() => reject(tooLarge()), DRAINED_MS);
     });
-    request.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    request.on('close', () => clearTimeout(overdue));
+    request.on('end', () => (size > limit ? reject(tooLarge()) : resolve(Buffer.concat(chunks).toString('utf8'))));
     request.on('error', reject);
     request.on('aborted', () => reject(new ChildError(400, 'the body ended early')));
   });

@@ -7,6 +7,7 @@ import type { FileCache } from '../file-cache.ts';
 import type { Hold } from '../hold.ts';
 import type { LoadGuard } from '../load-guard.ts';
 import type { ReleaseCache } from '../release-cache.ts';
+import type { Signs } from '../signs.ts';
 
 /** Puts a message into the queue of its child's partition; resolved once it's there (law 1). */
 export type Intake = { submit(message: IntakeMessage, hold: boolean): Promise<void> };
@@ -18,6 +19,7 @@ export type ChildDeps = {
   cache: ReleaseCache;
   files: FileCache;
   intake: Intake;
+  signs: Signs;
   kick(release: string): Promise<void>;
   load: LoadGuard;
   hold: Hold;

@@ -75,7 +75,7 @@ function serve(ctx: ParameterizedContext, { body, etag, type, name }: File): boo
     ctx.status = 304;
     return true;
   }
-  const range = ctx.get('Range');
+  const range = ctx.method === 'GET' && /^bytes=/i.test(ctx.get('Range')) ? ctx.get('Range') : '';
   const condition = ctx.get('If-Range');
   const ranges = range === '' || (condition !== '' && condition !== `"${etag}"`) ? -2 : parseRange(body.length, range);
   if (ranges === -1) {

@@ -1,12 +1,12 @@
 /** `POST /end_stage`: whether a child may end its WaitForSignal stage. One round trip, no write but a rare heartbeat. */
-import { gateOpen } from '#domain/rollout.ts';
+import { gatePassed } from '#domain/rollout.ts';
 import { mayEndStage } from '#domain/status.ts';
 import { endStageRequest } from '#wire/child.ts';
 import { readJson } from './body.ts';
 import type { ChildDeps, ChildHandler } from './deps.ts';
 import { ChildError } from './errors.ts';
 
-export function endStageHandler({ config, children, cache, intake, clock }: ChildDeps): ChildHandler {
+export function endStageHandler({ config, children, cache, signs, clock }: ChildDeps): ChildHandler {
   return async (ctx) => {
     const { id, release, stage } = await readJson(ctx.req, endStageRequest, config.bodyLimit);
     const entry = await cache.get(release);
@@ -15,9 +15,8 @@ export function endStageHandler({ config, children, cache, intake, clock }: Chil
     if (index === undefined) throw new ChildError(404, `stage_name: release ${release} has no stage "${stage}"`);
     const view = await children.forEndStage(id, release);
     if (view === null) throw new ChildError(404, `id: no child ${id} is enrolled in release ${release}`);
-    if (view.left || clock.now() - view.lastSeen > config.seenPrecisionMs)
-      void intake.submit({ k: 'sign', id, at: clock.now(), release, kind: 'ask' }, false).catch(() => {});
+    if (view.left || clock.now() - view.lastSeen > config.seenPrecisionMs) signs.note({ id, release, kind: 'ask' });
     const status = view.stages[index] ?? 0;
-    ctx.body = { end_stage: mayEndStage(status, gateOpen(entry.rollout, view.location, index)) };
+    ctx.body = { end_stage: mayEndStage(status, gatePassed(entry.rollout, view.location, index, view.end)) };
   };
 }

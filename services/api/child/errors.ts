@@ -14,6 +14,7 @@ export class ChildError extends Error {
 }
 
 const RETRY_AFTER_S = 5;
+const MAX_TEXT = 500;
 
 export function textErrors(log: Logger): Middleware {
   return async (ctx, next) => {
@@ -24,10 +25,15 @@ export function textErrors(log: Logger): Middleware {
       ctx.status = status;
       if (status === 503) ctx.set('Retry-After', String(RETRY_AFTER_S));
       ctx.type = 'text/plain';
-      ctx.body = `${message}\n`;
+      ctx.body = `${oneLine(message)}\n`;
     }
   };
 }
+
+/** What a child sent may stand in it: no line breaks, no escapes, and an end. */
+const oneLine = (text: string): string =>
+  // oxlint-disable-next-line no-control-regex
+  text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').slice(0, MAX_TEXT);
 
 /** Never a 500: an unexpected error is the manager's trouble, and the child is to try again. */
 function describe(error: unknown, log: Logger): { status: number; message: string } {

@@ -9,19 +9,15 @@ import { ChildError } from './errors.ts';
 
 type Poll = { id: string; area: string; areaDigest: string; childCount: number };
 
-export function pollHandler({ config, children, cache, intake, load, clock }: ChildDeps): ChildHandler {
+export function pollHandler({ config, children, cache, intake, signs, load, clock }: ChildDeps): ChildHandler {
   async function join(poll: Poll): Promise<void> {
     await intake.submit({ k: 'join', at: clock.now(), ...poll }, false);
   }
 
-  /** Not awaited: a sign of life that is lost costs nothing but freshness. */
   function noteSign(id: string, view: PollView): void {
     const stale = clock.now() - view.lastSeen > config.seenPrecisionMs;
     const suspect = view.underway !== null && !view.left;
-    if (!stale && !suspect) return;
-    void intake
-      .submit({ k: 'sign', id, at: clock.now(), release: view.underway ?? '', kind: 'poll' }, false)
-      .catch(() => {});
+    if (stale || suspect) signs.note({ id, release: view.underway ?? '', kind: 'poll' });
   }
 
   async function firstOffer({ offers: pending }: PollView): Promise<string> {

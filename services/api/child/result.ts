@@ -1,6 +1,7 @@
 /** `POST /result`: answered 200 once the result is in Redis (law 1), held while Redis is away: it's sent only once. */
 import { createHash } from 'node:crypto';
 import type { Report } from '#domain/record.ts';
+import { StageStatus } from '#domain/status.ts';
 import { sketchCounters } from '#domain/sketch.ts';
 import { namesNoStage } from '#domain/strategy.ts';
 import { packSummary } from '#domain/summary.ts';
@@ -33,7 +34,9 @@ export function resultHandler({ config, children, cache, intake, kick, hold, clo
       const { known, attempt } = await children.forResult(id, release);
       if (!known) throw unknownChild(id);
       if (attempt === null) throw notEnrolled(id, release);
-      const named = reports.flatMap(({ stage, ...rest }) => (stage === null ? [] : [{ ...rest, stage }]));
+      const named = reports.flatMap(({ stage, next, ...rest }) =>
+        stage === null || next === 'following' ? [] : [{ ...rest, stage, next }],
+      );
       if (named.length < reports.length) return applyNow(id, release, reports);
       const message = named.map((report) => ({ ...report, counters: [...report.counters] }));
       await intake.submit({ k: 'result', id, release, at: clock.now(), attempt, reports: message }, true);
@@ -54,17 +57,42 @@ function bind({ reports }: ChildResult, { release, stageIndex }: Entry): Reports
     if (index === undefined) throw new ChildError(404, `${field}: release ${release.id} has no stage "${name}"`);
     return index;
   };
-  return reports.map(({ stage, status, next, summary }, i) => {
-    const stageNumber = stage === null ? null : indexOf(stage, `stage_summaries[${i}].stage_name`);
-    const nextNumber = next === null || namesNoStage(next) ? null : indexOf(next, 'next_stage');
+  const stages = reports.map(({ stage }, i) =>
+    stage === null ? null : indexOf(stage, `stage_summaries[${i}].stage_name`),
+  );
+  return reports.map(({ status, next, nextField, summary }, i) => {
+    const stage = stages[i] ?? null;
+    const bound =
+      next === undefined
+        ? impliedNext(status, stage, stages[i + 1], stageIndex.size)
+        : next === null || namesNoStage(next)
+          ? null
+          : indexOf(next, nextField);
+    if (bound !== null && bound === stage) throw new ChildError(400, `${nextField} names the stage itself`);
     const packed = packSummary(summary);
     return {
-      stage: stageNumber,
+      stage,
       status,
-      next: nextNumber,
-      digest: createHash('sha1').update(`${status} ${nextNumber} ${packed}`).digest('hex').slice(0, 12),
+      next: bound,
+      digest: createHash('sha1').update(`${status} ${bound} ${packed}`).digest('hex').slice(0, 12),
       counters: sketchCounters(summary),
       summary: packed,
     };
   });
+}
+
+/**
+ * A summary that says nothing of a next stage has none. But where the same request goes on with another stage, a
+ * Completed one led to it: in the agent's spelling there is no place to say so. A Failure never does.
+ */
+function impliedNext(
+  status: number,
+  stage: number | null,
+  following: number | null | undefined,
+  stageCount: number,
+): Report['next'] {
+  if (following === undefined || status !== StageStatus.Completed) return null;
+  if (following !== null) return following === stage ? null : following;
+  if (stage === null) return 'following';
+  return stage + 1 < stageCount ? stage + 1 : null;
 }

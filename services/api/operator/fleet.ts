@@ -1,5 +1,6 @@
 /** `/api/v1/children`: the fleet. And what could not be applied. */
 import { z } from 'zod';
+import { releasesOf } from '#store/child-store.ts';
 import { isCursor, pageOf as readPage } from '#store/pages.ts';
 import { child, childIdParam, deadLetter, pageOf, pageQuery } from '#wire/operator.ts';
 import { ProblemError } from '#wire/problem.ts';
@@ -49,7 +50,10 @@ export function fleetRoutes({ client, keys, children, releases, clock }: Operato
       responses: { 204: { description: 'Forgotten' } },
       problems: ['not-found', 'child-active'],
       async handle({ params: { id } }) {
-        const outcome = await children.delete(id, clock.now() - QUIET_MS, await releases.unfinished());
+        const [found] = await children.details([id]);
+        if (found == null) throw unknown(id);
+        const finished = await releases.finished(releasesOf(found));
+        const outcome = await children.delete(id, clock.now() - QUIET_MS, finished);
         if (outcome === 'unknown') throw unknown(id);
         if (outcome === 'underway') throw new ProblemError('child-active', `child ${id} takes part in a release`);
         if (outcome === 'recent') throw new ProblemError('child-active', `child ${id} was seen within 5 minutes`);

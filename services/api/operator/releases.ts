@@ -5,7 +5,7 @@ import { koaBody } from 'koa-body';
 import { rankRange } from '#domain/record.ts';
 import { DEFAULT_PLAN, PRESETS } from '#domain/plan.ts';
 import { abortRollout, canBecome, type Rollout, startRollout } from '#domain/rollout.ts';
-import { ReleaseStatus } from '#domain/status.ts';
+import { ReleaseStatus, type ReleaseStatusName } from '#domain/status.ts';
 import type { TickProducer } from '#queue/producers.ts';
 import type { Keys } from '#store/keys.ts';
 import { isCursor, pageOf as readPage } from '#store/pages.ts';
@@ -29,7 +29,7 @@ import {
 import { ProblemError } from '#wire/problem.ts';
 import type { Publisher } from '../publisher.ts';
 import { type OperatorRoute, route } from './route.ts';
-import { releaseChildView, releaseItem as itemView, releaseView } from './views.ts';
+import { readsAs, releaseChildView, releaseItem as itemView, releaseView } from './views.ts';
 
 const WRITE_TRIES = 5;
 
@@ -92,6 +92,7 @@ export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
     problems: ['bad-request'],
     async handle({ query: { cursor, limit } }) {
       const ids = await releases.list(cursor ?? null, limit);
+      if (ids === null) throw new ProblemError('bad-request', 'cursor: is none of ours');
       const found = await Promise.all(ids.map((id) => find(id)));
       const next = ids.length === limit ? (ids.at(-1) ?? null) : null;
       return { status: 200, body: { items: found.map((each) => itemView(each.release, each.rollout)), next } };
@@ -171,13 +172,22 @@ export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
     async handle({ params: { id }, query: { cursor, limit, status } }) {
       const { rollout } = await find(id);
       if (cursor !== undefined && !isCursor(cursor)) throw new ProblemError('bad-request', 'cursor: is none of ours');
-      const ranks = status === undefined ? null : rankRange(ReleaseStatus[status]);
+      const ranks = status === undefined ? null : ranksOf(rollout, status);
+      if (ranks === 'nobody') return { status: 200, body: { items: [], next: null } };
       const keyOf = (p: number): string => deps.keys.index(p, id);
       const page = await readPage(deps.client, keyOf, children.partitions, cursor ?? null, limit, ranks);
       const items = await Promise.all(page.ids.map((childId) => oneChild(rollout, childId)));
       return { status: 200, body: { items, next: page.next } };
     },
   });
+
+  /** The ranks of the enrolled children that read a status: after an abort Todo reads No. */
+  function ranksOf(rollout: Rollout, status: ReleaseStatusName): readonly [number, number] | 'nobody' {
+    const stored = Object.values(ReleaseStatus).filter(
+      (each) => each !== ReleaseStatus.No && readsAs(rollout, each) === ReleaseStatus[status],
+    );
+    return stored[0] === undefined ? 'nobody' : rankRange(stored[0]);
+  }
 
   async function oneChild(rollout: Rollout, childId: string) {
     const [record, [details]] = await Promise.all([

@@ -65,7 +65,7 @@ export function mountRoutes(router: Router, routes: readonly OperatorRoute[], bo
 }
 
 function bodyOf(ctx: Context): unknown {
-  const hasBody = ctx.request.length !== undefined && ctx.request.length > 0;
+  const hasBody = (ctx.request.length ?? 0) > 0 || ctx.req.headers['transfer-encoding'] !== undefined;
   if (hasBody && ctx.request.is('json', '+json') === false)
     throw new ProblemError('unsupported-media-type', 'the body must be application/json');
   return hasBody ? ctx.request.body : {};

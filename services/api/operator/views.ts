@@ -1,6 +1,7 @@
 /** How a release, and a child in it, read to operators. */
 import { type Counts, inRelease, inStage, stageMetrics } from '#domain/counts.ts';
-import { gateOpen, type OpenLocation, type Rollout } from '#domain/rollout.ts';
+import { gatePassed, type OpenLocation, type Rollout } from '#domain/rollout.ts';
+import { endedAt } from '#domain/record.ts';
 import {
   effectiveReleaseStatus,
   effectiveStageStatus,
@@ -24,7 +25,8 @@ const NAMED_CHILDREN = 10;
 const isoTime = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
 /** Only an abort takes an offer back: a child that is held reads Todo and may yet get the release. */
-const isWithdrawn = (rollout: Rollout): boolean => rollout.state === 'aborted';
+export const readsAs = (rollout: Rollout, status: ReleaseStatus): ReleaseStatus =>
+  effectiveReleaseStatus(status, rollout.state === 'aborted');
 
 export function releaseItem({ strategy, publishedAt }: Release, rollout: Rollout) {
   return {
@@ -75,22 +77,24 @@ export async function releaseView(
         children: location.children,
         stages: stagesOf(rollout, aggregates.locations.get(location.id)?.counts ?? new Map(), location),
       })),
-      stages: stagesOf(rollout, aggregates.totals, null),
+      stages: stagesOf(rollout, aggregates.totals, null, letThrough(rollout, aggregates)),
     },
     waiting,
   };
 }
 
-function namesIn(
+async function namesIn(
   wait: Wait,
   rollout: Rollout,
   { locations }: Aggregates,
   snapshots: Stores['snapshots'],
 ): Promise<string[]> {
-  if (wait.ranks === null || wait.location === null) return Promise.resolve([]);
+  if (wait.ranks === null || wait.location === null) return [];
   // A location that is one child waits for that child.
-  if (rollout.plan.locations === 'child') return Promise.resolve(locations.has(wait.location) ? [wait.location] : []);
-  return snapshots.byRank(rollout.release, ...wait.ranks, NAMED_CHILDREN);
+  if (rollout.plan.locations === 'child') return locations.has(wait.location) ? [wait.location] : [];
+  const behind = await snapshots.byRank(rollout.release, ...wait.ranks, NAMED_CHILDREN);
+  if (wait.failedStage === undefined || behind.length >= NAMED_CHILDREN) return behind;
+  return [...behind, ...(await snapshots.failedIn(rollout.release, wait.failedStage, NAMED_CHILDREN - behind.length))];
 }
 
 const waitingChild = (id: string, details: ChildDetails | null, now: number) => ({
@@ -102,20 +106,30 @@ const waitingChild = (id: string, details: ChildDetails | null, now: number) => 
 function childrenByStatus(rollout: Rollout, totals: Counts): ReleaseView['progress']['children'] {
   const byStatus: ReleaseView['progress']['children'] = { Todo: 0, Doing: 0, Done: 0, Failed: 0 };
   for (const status of [ReleaseStatus.Todo, ReleaseStatus.Doing, ReleaseStatus.Done, ReleaseStatus.Failed] as const) {
-    const name = RELEASE_STATUSES[effectiveReleaseStatus(status, isWithdrawn(rollout))];
+    const name = RELEASE_STATUSES[readsAs(rollout, status)];
     byStatus[name] = (byStatus[name] ?? 0) + inRelease(totals, status);
   }
   return byStatus;
 }
 
-function stagesOf(rollout: Rollout, counts: Counts, location: OpenLocation | null): StageProgressView[] {
+/** Stages of one location, or (with location null) over all of them; `through` are those whom an open gate lets go. */
+function stagesOf(
+  rollout: Rollout,
+  counts: Counts,
+  location: OpenLocation | null,
+  through: (stage: number) => number = () => 0,
+): StageProgressView[] {
   return rollout.stages.map(({ name, type }, i) => {
     const open = location?.gates.includes(i) ?? false;
     const byStatus: Partial<Record<StageStatusName, number>> = {};
+    const add = (status: StageStatus, count: number): void => {
+      if (count > 0) byStatus[STAGE_STATUSES[status]] = (byStatus[STAGE_STATUSES[status]] ?? 0) + count;
+    };
     for (const status of Object.values(StageStatus)) {
       const count = inStage(counts, i, status);
-      const effective = STAGE_STATUSES[effectiveStageStatus(status, open)];
-      if (count > 0) byStatus[effective] = (byStatus[effective] ?? 0) + count;
+      const ending = status === StageStatus.SuccessWaiting ? Math.min(through(i), count) : 0;
+      add(StageStatus.ShouldEnd, ending);
+      add(effectiveStageStatus(status, open), count - ending);
     }
     const { f1, f2, e1, e2 } = stageMetrics(counts, i);
     const signalled = type === 'WaitForSignal' && location !== null;
@@ -130,6 +144,17 @@ function stagesOf(rollout: Rollout, counts: Counts, location: OpenLocation | nul
   });
 }
 
+/** How many children, over all open locations, wait in a stage whose gate is open to them. */
+const letThrough =
+  (rollout: Rollout, { locations }: Pick<Aggregates, 'locations'>) =>
+  (stage: number): number =>
+    rollout.open
+      .filter(({ gates }) => gates.includes(stage))
+      .reduce(
+        (sum, { id }) => sum + inStage(locations.get(id)?.counts ?? new Map(), stage, StageStatus.SuccessWaiting),
+        0,
+      );
+
 /** A child in a release; `record` null: it's known but not enrolled, and reads No. */
 export function releaseChildView(
   id: string,
@@ -137,7 +162,7 @@ export function releaseChildView(
   record: StoredRecord | null,
   leftAt: number | null,
 ): ReleaseChildView {
-  const status = effectiveReleaseStatus(record?.status ?? ReleaseStatus.No, isWithdrawn(rollout));
+  const status = readsAs(rollout, record?.status ?? ReleaseStatus.No);
   return {
     id,
     release_status: RELEASE_STATUSES[status],
@@ -146,7 +171,7 @@ export function releaseChildView(
     left_release: record?.status === ReleaseStatus.Doing && leftAt !== null,
     stages: rollout.stages.map(({ name, type }, i) => {
       const stage = record?.stages[i];
-      const open = record !== null && gateOpen(rollout, record.location, i);
+      const open = record !== null && gatePassed(rollout, record.location, i, endedAt(record));
       return {
         name,
         type,

@@ -9,15 +9,18 @@ KEYS  record   {p}:r:<release>:c:<id>   hash  r release status, l location, t at
       index    {p}:r:<release>:idx      zset  how far -> id
       child    {p}:c:<id>               hash
       seen     {p}:seen                 zset  last seen (ms) -> id
-ARGV  id, release, at (ms, '' = now), attempt ('' = the current one),
-      then six per report: stage (-1 = unnamed), status, next (-1 = none), digest, counters (a,b,c), summary
+ARGV  id, release, at (ms, '' = now), attempt ('' = the current one), left after (ms),
+      then six per report: stage (-1 = unnamed), status, next (-1 = none, -2 = the following), digest, counters (a,b,c), summary
 Reply {'ok', 1 if anything counted changed, release status} | {'absent'} not enrolled | {'gone'} the child was deleted |
       {'stale'} belongs to an earlier attempt
 ]]
 local record, agg, index, child, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, release, at, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local SUCCESS_WAITING, COMPLETED = 2, 4
-local reports = (#ARGV - 4) / 6
+local COMPLETED = 4
+-- The stage behind it in file order, counted from 1 as all stages here.
+local FOLLOWING = -1
+local left_after = tonumber(ARGV[5])
+local reports = (#ARGV - 5) / 6
 
 local head = redis.call('HMGET', record, 'r', 't', 's', 'f', 'x')
 if not head[1] then return {'absent'} end
@@ -74,8 +77,14 @@ end
 local function rank()
   if release_status == 1 then return 0 end
   if release_status >= 3 then return 1000000 + release_status - 3 end
-  local current = current_stage()
-  return current * 8 + (status[current] or 0)
+  local last = current_stage()
+  -- Between two stages (its next one had ended before) it's as far as the last that it reached.
+  if last == 0 then
+    for i = 1, count do
+      if status[i] > 0 then last = i end
+    end
+  end
+  return last * 8 + (status[last] or 0)
 end
 
 local function contribute(sign, into)
@@ -97,7 +106,12 @@ local rank_before = rank()
 
 if status[1] < 1 then status[1] = 1 end
 
-local function bind_unnamed(next)
+local function bind_unnamed(reported, next, digest)
+  -- A request that is tried again after its answer was lost says the same words: they are about the same stage.
+  for i = count, 1, -1 do
+    local old = kept[i]
+    if old and old.status == reported and old.digest == digest then return i end
+  end
   local current = current_stage()
   if current == 0 then return math.max(ended_at(), 1) end
   if next ~= current then return current end
@@ -109,10 +123,12 @@ end
 
 local written = {}
 for n = 0, reports - 1 do
-  local a = 5 + n * 6
+  local a = 6 + n * 6
   local stage, reported, next = tonumber(ARGV[a]) + 1, tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]) + 1
   local digest, counters, summary = ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
-  if stage == 0 then stage = bind_unnamed(next) end
+  if stage == 0 then stage = bind_unnamed(reported, next, digest) end
+  if next == FOLLOWING then next = stage < count and stage + 1 or 0 end
+  if stage <= count and next <= count then
   local old = kept[stage]
   if reported > status[stage] then status[stage] = reported end
   if reported >= COMPLETED then
@@ -130,6 +146,7 @@ for n = 0, reports - 1 do
     kept[stage] = {status = reported, at = at, digest = digest, next = next - 1, counters = counters}
     written[#written + 1] = attempt .. ':' .. (stage - 1)
     written[#written + 1] = table.concat({reported, string.format('%.0f', at), digest, next - 1, counters, summary}, ' ')
+  end
   end
 end
 
@@ -171,7 +188,8 @@ if known then
   elseif release_status > 2 and mine[2] == release then
     redis.call('HDEL', child, 'u', 'o')
   end
-  if mine[3] and at > tonumber(mine[3]) then redis.call('HDEL', child, 'o') end
+  -- It had left only if it was quiet for so long before its poll, in whatever order the messages come.
+  if mine[3] and tonumber(mine[3]) - at < left_after then redis.call('HDEL', child, 'o') end
   if at > tonumber(mine[4] or '0') then
     redis.call('HSET', child, 's', stamp)
     redis.call('ZADD', seen, stamp, id)

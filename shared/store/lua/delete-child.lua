@@ -3,16 +3,16 @@ Takes a child out of the fleet; its records in releases stay.
 
 KEYS  child  {p}:c:<id>  hash
       seen   {p}:seen    zset
-ARGV  id, quiet since (ms): only a child that wasn't seen after it, then the releases whose rollout isn't finished
-Reply 'deleted' | 'unknown' | 'underway' it runs or is offered one of these | 'recent' it was seen lately
+ARGV  id, quiet since (ms): only a child that wasn't seen after it, then the releases that don't hold it: their rollout is finished
+Reply 'deleted' | 'unknown' | 'underway' it runs or is offered another one | 'recent' it was seen lately
 ]]
 local mine = redis.call('HMGET', KEYS[1], 'f', 's', 'u', 'p')
 if not mine[1] then return 'unknown' end
-local unfinished = {}
-for i = 3, #ARGV do unfinished[ARGV[i]] = true end
-if mine[3] and unfinished[mine[3]] then return 'underway' end
+local finished = {}
+for i = 3, #ARGV do finished[ARGV[i]] = true end
+if mine[3] and not finished[mine[3]] then return 'underway' end
 for release in string.gmatch(mine[4] or '', '(%S+):%d+') do
-  if unfinished[release] then return 'underway' end
+  if not finished[release] then return 'underway' end
 end
 if tonumber(mine[2]) > tonumber(ARGV[2]) then return 'recent' end
 redis.call('DEL', KEYS[1])

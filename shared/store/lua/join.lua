@@ -9,7 +9,7 @@ Reply 1 if the child is new, else 0
 ]]
 local child, seen = KEYS[1], KEYS[2]
 local id, at = ARGV[1], tonumber(ARGV[2])
-local old = redis.call('HMGET', child, 'f', 's', 'w', 'd')
+local old = redis.call('HMGET', child, 'f', 's', 'w', 'd', 'n')
 local set = {}
 local function put(field, value)
   set[#set + 1] = field
@@ -20,8 +20,11 @@ if not old[2] or at > tonumber(old[2]) then
   put('s', ARGV[2])
   redis.call('ZADD', seen, ARGV[2], id)
 end
--- Two areas accepted in the same millisecond: the greater digest wins, in whatever order they come.
-local newer = not old[3] or at > tonumber(old[3]) or (at == tonumber(old[3]) and ARGV[4] > old[4])
+-- Accepted in the same millisecond: the greater digest wins, then the greater number, in whatever order they come.
+local newer = not old[3] or at > tonumber(old[3])
+if old[3] and at == tonumber(old[3]) then
+  newer = ARGV[4] > old[4] or (ARGV[4] == old[4] and tonumber(ARGV[5]) > tonumber(old[5]))
+end
 if newer then
   put('w', ARGV[2])
   put('a', ARGV[3])
