@@ -71,7 +71,7 @@ async function demo(stack: AsyncDisposableStack): Promise<number> {
   await client.call('POST', `/releases/${id}/start`, { plan: 'global-incremental' });
   say(`Release ${id} from ${EXAMPLE} is published and started\n`);
 
-  const exit = await watchRelease(client, id, process.stdout);
+  const exit = await watchRelease(client, `/releases/${id}`, process.stdout);
   const { body } = await client.call<ReleaseView>('GET', `/releases/${id}`);
   const done = body.progress.children.Done ?? 0;
   say(`\n${renderFleet(fleet.stats(), CHILDREN)}`);

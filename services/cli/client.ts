@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import type { cliEnvironment } from '#runtime/config.ts';
 import type { Problem } from '#wire/problem.ts';
 
+const ANSWER_MS = 10_000;
+const UPLOAD_MS = 120_000;
+
 /** The manager can't be reached, or can't serve now. */
 export class Unreachable extends Error {
   override name = 'Unreachable';
@@ -21,8 +24,12 @@ export class Refused extends Error {
 
 export type Client = ReturnType<typeof createClient>;
 
-export function createClient({ url, token, dataDir }: ReturnType<typeof cliEnvironment>) {
+export function createClient({ url: address, token, dataDir }: ReturnType<typeof cliEnvironment>) {
+  const url = address.replace(/\/+$/, '');
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new Error(`CHOIR_URL is no http address: ${address}`);
   const bearer = token ?? tokenIn(dataDir);
+  if (!/^[\x21-\x7e]*$/.test(bearer)) throw new Error('CHOIR_TOKEN holds characters that no token has');
 
   async function call<T>(method: string, path: string, body?: FormData | object): Promise<{ status: number; body: T }> {
     const json = body !== undefined && !(body instanceof FormData);
@@ -30,6 +37,7 @@ export function createClient({ url, token, dataDir }: ReturnType<typeof cliEnvir
       method,
       headers: { authorization: `Bearer ${bearer}`, ...(json ? { 'content-type': 'application/json' } : {}) },
       ...(body === undefined ? {} : { body: body instanceof FormData ? body : JSON.stringify(body) }),
+      signal: AbortSignal.timeout(body instanceof FormData ? UPLOAD_MS : ANSWER_MS),
     }).catch((error: Error & { cause?: Error }) => {
       throw new Unreachable(`no manager answers at ${url}: ${error.cause?.message ?? error.message}`);
     });
@@ -38,6 +46,8 @@ export function createClient({ url, token, dataDir }: ReturnType<typeof cliEnvir
     if (!response.headers.get('content-type')?.startsWith('application/problem+json'))
       throw new Unreachable(`${url} answered ${response.status}: ${text.trim().slice(0, 200)}`);
     const problem = JSON.parse(text) as Problem;
+    if (problem.status === 401)
+      throw new Error(`the manager at ${url} takes no such token: set CHOIR_TOKEN, or DATA_DIR to the manager's own`);
     if (problem.status === 503) throw new Unreachable(`${url}: ${problem.title}`);
     throw new Refused(problem);
   }

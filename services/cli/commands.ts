@@ -1,6 +1,7 @@
 /** `choir`: what operators type. It knows the operator API and nothing else of the manager. */
-import { type Command as Program, Command, InvalidArgumentError } from 'commander';
+import { type Command as Program, Command, CommanderError, InvalidArgumentError } from 'commander';
 import { readReleaseFolder } from '#bundle/release-folder.ts';
+import { RELEASE_ID } from '#domain/ids.ts';
 import { PRESET_NAMES } from '#domain/plan.ts';
 import { cliEnvironment } from '#runtime/config.ts';
 import type { ReleaseChildView, ReleaseView } from '#wire/operator.ts';
@@ -22,6 +23,13 @@ type FleetChild = {
 };
 type ReleaseItem = Pick<ReleaseView, 'id' | 'name' | 'state' | 'plan' | 'published_at'>;
 
+/** Checked here: an id such as `..` would lead to another address. */
+function releasePath(id: string): string {
+  if (!RELEASE_ID.test(id))
+    throw new Error(`"${id}" is no release id: 1 to 64 of A-Z a-z 0-9 . _ - and neither . nor ..`);
+  return `/releases/${id}`;
+}
+
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 function createProgram(client: () => Client): Program {
@@ -31,7 +39,7 @@ function createProgram(client: () => Client): Program {
       'after',
       '\nCHOIR_URL names the manager (http://127.0.0.1:9998 by default), CHOIR_TOKEN its operator token (by default the one in DATA_DIR).',
     );
-  const releasePath = (id: string): string => `/releases/${encodeURIComponent(id)}`;
+  program.exitOverride();
   const show = async (method: string, path: string, body?: object): Promise<void> =>
     print(renderRelease((await client().call<ReleaseView>(method, path, body)).body));
 
@@ -74,9 +82,11 @@ function createProgram(client: () => Client): Program {
 
   program
     .command('watch <id>')
-    .description('follow a release to its end; exits 0 completed, 1 halted, 2 aborted, 3 unreachable')
+    .description(
+      'follow a release to its end; exits 0 completed, 1 halted, 2 aborted, 3 unreachable (4: any other error)',
+    )
     .action(async (id: string) => {
-      process.exitCode = await watchRelease(client(), id, process.stdout);
+      process.exitCode = await watchRelease(client(), releasePath(id), process.stdout);
     });
 
   program
@@ -152,6 +162,11 @@ export async function runProgram(argv: readonly string[], more: readonly AddComm
     for (const add of more) add(program, () => cliEnvironment().url);
     await program.parseAsync(argv);
   } catch (error) {
+    // It has printed what is wrong, or the help that was asked for.
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : EXIT_REFUSED;
+      return;
+    }
     process.exitCode = error instanceof Unreachable ? WATCH_EXIT.unreachable : EXIT_REFUSED;
     process.stderr.write(`${error instanceof Refused ? refusal(error.problem) : (error as Error).message}\n`);
   }

@@ -11,9 +11,9 @@ const EVERY_MS = 500;
 /** A manager that restarts is back within this time. */
 const PATIENCE_MS = 30_000;
 
-export async function watchRelease(client: Client, id: string, out: NodeJS.WriteStream): Promise<number> {
+/** `path`: of the release, in the operator API. */
+export async function watchRelease(client: Client, path: string, out: NodeJS.WriteStream): Promise<number> {
   const live = out.isTTY ? createLogUpdate(out) : null;
-  const path = `/releases/${encodeURIComponent(id)}`;
   let last = '';
   let reached: number | null = null;
   for (;;) {

@@ -5,7 +5,7 @@
 import { measure, type Profile, succeeds, type Summary } from './measure.ts';
 import type { Random } from './random.ts';
 import { checkFunctions, readStrategy, type SimRelease, type SimStage } from './strategy.ts';
-import type { Wire } from './wire.ts';
+import type { Answer, Wire } from './wire.ts';
 
 /** What a child can be made to do wrong, in the middle of its first stage. */
 export const FAULTS = ['fail', 'silent', 'restart', 'drop'] as const;
@@ -55,13 +55,20 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     }
   }
 
+  /** Any answer but 200 ends the agent's process, and none at all does, too. */
+  async function fetched(path: string): Promise<Answer> {
+    const answer = await wire.get(path).catch((error: Error) => {
+      throw new ProcessEnded(`GET ${path.split('?')[0]} got no answer: ${error.message}`);
+    });
+    if (answer.status !== 200) throw new ProcessEnded(`GET ${path.split('?')[0]} answered ${answer.status}`);
+    return answer;
+  }
+
   async function download(release: string): Promise<SimRelease> {
-    const strategy = await wire.get(`/release?childID=${id}&releaseID=${encodeURIComponent(release)}`);
-    if (strategy.status !== 200) throw new ProcessEnded(`GET /release answered ${strategy.status}`);
-    const parsed = readStrategy(strategy.text);
-    const functions = await wire.get(`/release/functions/${encodeURIComponent(parsed.id)}`);
-    if (functions.status !== 200) throw new ProcessEnded(`GET /release/functions answered ${functions.status}`);
-    await checkFunctions(functions.bytes);
+    const parsed = readStrategy(
+      (await fetched(`/release?childID=${id}&releaseID=${encodeURIComponent(release)}`)).text,
+    );
+    await checkFunctions((await fetched(`/release/functions/${encodeURIComponent(parsed.id)}`)).bytes);
     return parsed;
   }
 

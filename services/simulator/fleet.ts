@@ -29,6 +29,8 @@ export type FleetStats = {
   /** Why agents' processes ended. */
   ended: string[];
   requests: number;
+  /** Requests that got an answer, whatever it was. */
+  answered: number;
 };
 
 export type Fleet = { stats(): FleetStats; ids(): string[]; stop(): Promise<void> };
@@ -47,6 +49,7 @@ export function startFleet(options: FleetOptions): Fleet {
   const ended: string[] = [];
   let bad = 0;
   let requests = 0;
+  let answered = 0;
   let stopped = false;
   const sleeping = new Map<NodeJS.Timeout, (error: Error) => void>();
 
@@ -55,6 +58,7 @@ export function startFleet(options: FleetOptions): Fleet {
     requests++;
     const key = `${path} ${status ?? 'broken'}`;
     answers[key] = (answers[key] ?? 0) + 1;
+    if (status !== null) answered++;
     if (status === null || status >= 400) bad++;
   });
 
@@ -104,7 +108,7 @@ export function startFleet(options: FleetOptions): Fleet {
     stats() {
       const count: FleetStats['states'] = { joining: 0, polling: 0, running: 0, waiting: 0, silent: 0, ended: 0 };
       for (const state of states) count[state]++;
-      return { states: count, answers: { ...answers }, bad, ended: [...ended], requests };
+      return { states: count, answers: { ...answers }, bad, ended: [...ended], requests, answered };
     },
     ids: () => ids.filter((id) => id !== undefined),
     async stop() {

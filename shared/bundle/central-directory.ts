@@ -13,7 +13,7 @@ const END_SIZE = 22;
 const ENTRY_SIZE = 46;
 const MAX_COMMENT = 0xffff;
 /** Unix and macOS keep a mode in an entry's attributes. */
-const WITH_MODE = [3, 19];
+const WITH_MODE = new Set([3, 19]);
 
 /** Null where the list is damaged, or names another number of entries than it says. */
 export function centralDirectory(bytes: Buffer): ZipEntry[] | null {
@@ -34,7 +34,7 @@ export function centralDirectory(bytes: Buffer): ZipEntry[] | null {
     const attributes = bytes.readUInt32LE(at + 38);
     entries.push({
       name: bytes.toString('utf8', at + ENTRY_SIZE, at + ENTRY_SIZE + nameLength),
-      mode: WITH_MODE.includes(bytes.readUInt8(at + 5)) ? attributes >>> 16 : 0,
+      mode: WITH_MODE.has(bytes.readUInt8(at + 5)) ? attributes >>> 16 : 0,
       stored: bytes.readUInt16LE(at + 10) === 0,
     });
     at += ENTRY_SIZE + nameLength + extra + comment;

@@ -144,10 +144,23 @@ describe('mistakes', () => {
       code: 4,
       err: 'There is no such thing: there is no release nope\n',
     });
-    expect((await choir(['list'], { CHOIR_TOKEN: 'wrong' })).err).toMatch(/bearer token is needed/);
+    expect((await choir(['list'], { CHOIR_TOKEN: 'wrong' })).err).toMatch(/takes no such token: set CHOIR_TOKEN/);
     expect((await choir(['start', 'cli-1', '--plan', 'sideways'])).err).toMatch(/plan/);
     expect((await choir(['simulate', '--children', '0'])).err).toMatch(/no number from 1/);
-    expect((await choir(['nonsense'])).code).not.toBe(0);
+    for (const args of [
+      ['nonsense'],
+      ['watch'],
+      ['start', 'x', '--plan'],
+      ['status', '..'],
+      ['simulate', '--children', '2.5'],
+      ['simulate', '--children', '2', '--fail', '3'],
+    ])
+      expect([args, (await choir(args)).code]).toEqual([args, 4]);
+    expect((await choir(['--help'])).code).toBe(0);
+    expect((await choir(['list'], { CHOIR_URL: `${m.url}/` })).code).toBe(0);
+    expect((await choir(['list'], { CHOIR_URL: 'foo' })).err).toBe('CHOIR_URL is no http address: foo\n');
+    const nowhere = { CHOIR_URL: `http://127.0.0.1:${await freePort()}` };
+    expect((await choir(['simulate', '--children', '2', '--factor', '50', '--seconds', '1'], nowhere)).code).toBe(3);
   });
 });
 

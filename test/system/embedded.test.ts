@@ -1,12 +1,13 @@
 /** `npm start` without REDIS_URL: a Redis of its own, state that survives anything, one manager per DATA_DIR. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createChildClient } from '#test/harness/child-client.ts';
 import { createOperator } from '#test/harness/operator.ts';
 import { startRole } from '#test/harness/processes.ts';
-import { freePort } from '#test/harness/redis.ts';
+import { connectRedis, untilReady } from '#store/redis.ts';
+import { freePort, startLocalRedis } from '#test/harness/redis.ts';
 import { TOKEN } from '#test/harness/stack.ts';
 import { until } from '#test/harness/until.ts';
 
@@ -32,6 +33,16 @@ function redisPid(): number | null {
     return pid;
   } catch {
     return null;
+  }
+}
+
+async function strangerPid(url: string): Promise<number> {
+  const client = connectRedis(url, 'work', () => {});
+  try {
+    await untilReady(client);
+    return Number(/process_id:(\d+)/.exec(await client.info('server'))?.[1]);
+  } finally {
+    client.disconnect();
   }
 }
 
@@ -74,6 +85,15 @@ describe('the embedded Redis', () => {
     await until('the gate opens', () => child.endStage('killed', 'Canary'));
     expect((await second.operator.show('killed')).progress.children.Doing).toBe(1);
     if (mode === 'without' && pid !== null) expect(redisPid()).not.toBe(pid);
+  });
+
+  it('leaves a stranger’s Redis alone whose pid stands in redis.pid', async () => {
+    const stranger = await startLocalRedis(stack);
+    const pid = await strangerPid(stranger.url);
+    writeFileSync(join(dir, 'redis.pid'), `${pid}\n`);
+    const { manager } = await start();
+    expect((await fetch(`${manager.url}/readyz`)).status).toBe(200);
+    expect(await strangerPid(stranger.url)).toBe(pid);
   });
 
   it('is started again when it dies', async () => {

@@ -183,10 +183,10 @@ export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
 
   /** The ranks of the enrolled children that read a status: after an abort Todo reads No. */
   function ranksOf(rollout: Rollout, status: ReleaseStatusName): readonly [number, number] | 'nobody' {
-    const stored = Object.values(ReleaseStatus).filter(
+    const stored = Object.values(ReleaseStatus).find(
       (each) => each !== ReleaseStatus.No && readsAs(rollout, each) === ReleaseStatus[status],
     );
-    return stored[0] === undefined ? 'nobody' : rankRange(stored[0]);
+    return stored === undefined ? 'nobody' : rankRange(stored);
   }
 
   async function oneChild(rollout: Rollout, childId: string) {
