@@ -150,6 +150,7 @@ export const child = z
     left_release: z.boolean(),
   })
   .meta({ id: 'Child' });
+export type ChildView = z.infer<typeof child>;
 
 export const deadLetter = z
   .object({ at: time, reason: z.string(), message: z.unknown() })

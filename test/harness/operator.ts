@@ -1,5 +1,5 @@
 /** The operator API for tests. */
-import type { ReleaseChildView, ReleaseView } from '#wire/operator.ts';
+import type { ChildView, ReleaseChildView, ReleaseView } from '#wire/operator.ts';
 import type { Problem } from '#wire/problem.ts';
 import { sieveYml, sieveZip } from './release-files.ts';
 
@@ -50,6 +50,7 @@ export function createOperator(url: string, token: string) {
     abort: (id: string) => ok<ReleaseView>('POST', `/releases/${id}/abort`, {}),
     show: (id: string) => ok<ReleaseView>('GET', `/releases/${id}`),
     child: (release: string, id: string) => ok<ReleaseChildView>('GET', `/releases/${release}/children/${id}`),
+    fleet: async () => (await ok<{ items: ChildView[] }>('GET', '/children?limit=1000')).items,
     children: (release: string) =>
       ok<{ items: ReleaseChildView[]; next: string | null }>('GET', `/releases/${release}/children?limit=1000`),
   };

@@ -1,31 +1,24 @@
 /** Whole releases, with simulated children over real HTTP: given a fleet, when a release starts, then… */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Fleet, type FleetOptions, startFleet } from '#services/simulator/fleet.ts';
 import { type Manager, startManager } from '#test/harness/stack.ts';
 import { until } from '#test/harness/until.ts';
 import type { ReleaseView } from '#wire/operator.ts';
 
-const stack = new AsyncDisposableStack();
+let stack: AsyncDisposableStack;
 let m: Manager;
-let fleets: Fleet[] = [];
 
-beforeAll(async () => {
-  // A heartbeat twice a second, so that children who fell silent don't count as fresh for long.
-  m = await startManager(stack, { SEEN_PRECISION: '500ms', FRESH_FOR: '1s' });
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  m = await startManager(stack);
 });
-afterEach(async () => {
-  for (const fleet of fleets) await fleet.stop();
-  fleets = [];
-  // So that the next test's start enrols none of this one's children.
-  const last = Date.now();
-  await until('the last fleet is no longer fresh', () => Promise.resolve(Date.now() - last > 1_700));
-});
-afterAll(() => stack.disposeAsync());
+afterEach(() => stack.disposeAsync());
 
 async function givenFleet(options: Omit<FleetOptions, 'url'>): Promise<Fleet> {
+  const known = (await m.operator.fleet()).length;
   const fleet = startFleet({ url: m.url, factor: 10, ...options });
-  fleets.push(fleet);
-  await until('all have joined', async () => Promise.resolve(fleet.stats().states.polling === options.children));
+  stack.defer(() => fleet.stop());
+  await until('all are known', async () => (await m.operator.fleet()).length === known + options.children);
   return fleet;
 }
 
@@ -119,12 +112,17 @@ describe('global-incremental', () => {
   });
 
   it('leaves silent children out of a start, and counts them', async () => {
-    const before = await m.operator.ok<{ items: unknown[] }>('GET', '/children?limit=1000');
+    m = await startManager(stack, { SEEN_PRECISION: '500ms', FRESH_FOR: '3s' });
+    for (const id of ['gone-1', 'gone-2']) await m.child(id).poll();
+    await until('they have been silent for longer than FRESH_FOR', async () => {
+      const gone = await m.operator.fleet();
+      return gone.length === 2 && gone.every(({ last_seen: seen }) => Date.now() - Date.parse(seen) > 3_100);
+    });
     await givenFleet({ children: 5 });
     await whenStarted('fresh-only');
     const view = await reads('fresh-only', 'completed', ({ state }) => state === 'completed');
     expect(view.progress.children.Done).toBe(5);
-    expect(view.progress.not_enrolled.silent).toBe(before.items.length);
+    expect(view.progress.not_enrolled.silent).toBe(2);
   });
 
   it('stays running and says so when there is nobody to enrol', async () => {
@@ -153,11 +151,7 @@ describe('location-sequential', () => {
     );
     expect(view.progress.children).toEqual({ Todo: 0, Doing: 0, Done: 5, Failed: 0 });
     expect(view.progress.locations_through).toBe(5);
-    const { items } = await m.operator.ok<{ items: { id: string; first_seen: string }[] }>(
-      'GET',
-      '/children?limit=1000',
-    );
-    const mine = items.filter(({ id }) => fleet.ids().includes(id));
+    const mine = (await m.operator.fleet()).filter(({ id }) => fleet.ids().includes(id));
     mine.sort((a, b) =>
       a.first_seen === b.first_seen ? (a.id < b.id ? -1 : 1) : a.first_seen < b.first_seen ? -1 : 1,
     );
@@ -179,7 +173,7 @@ describe('abort', () => {
     const [early, late] = [m.child('abort-early'), m.child('abort-late')];
     await early.poll();
     await late.poll();
-    await until('both are known', async () => (await m.operator.raw('GET', '/children/abort-late')).status === 200);
+    await until('both are known', async () => (await m.operator.fleet()).length === 2);
     await whenStarted('aborted');
     await until('an offer', async () => (await late.poll()).new_release === 'aborted');
     await until('an offer', async () => (await early.poll()).new_release === 'aborted');
