@@ -1,4 +1,5 @@
 /** The Koa application: health, the child endpoints (errors as text), the operator API (errors as problems). */
+import type { RequestListener } from 'node:http';
 import { Router } from '@koa/router';
 import Koa from 'koa';
 import { healthRoutes, type Readiness } from '#runtime/health.ts';
@@ -6,7 +7,9 @@ import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { ProblemError } from '#wire/problem.ts';
 import type { ChildDeps } from './child/deps.ts';
-import { textErrors } from './child/errors.ts';
+import { childEndpoints, type Endpoint } from './child/endpoints.ts';
+import { describeErrors, type DescribeError, textErrors } from './child/errors.ts';
+import { createHotPath } from './child/hot.ts';
 import { childRoutes, methodNotAllowed, notFound } from './child/routes.ts';
 import { fleetRoutes } from './operator/fleet.ts';
 import { openApiDocument } from './operator/openapi.ts';
@@ -26,7 +29,24 @@ type AppDeps = {
 
 export const operatorRoutes = (deps: OperatorDeps): OperatorRoute[] => [...releaseRoutes(deps), ...fleetRoutes(deps)];
 
-export function createApp({ child, operator, token, ready, metrics, log }: AppDeps): Koa {
+/** The application with the hot path in front of it. */
+export function createHandler(deps: AppDeps): RequestListener {
+  const { child, metrics, log } = deps;
+  const endpoints = childEndpoints(child);
+  const describe = describeErrors(log);
+  const { load, steering, config } = child;
+  const application = createApp(deps, endpoints, describe).callback();
+  return createHotPath(
+    { endpoints, bodyLimit: config.bodyLimit, load, steering, metrics, describe },
+    (request, response) => void application(request, response),
+  );
+}
+
+export function createApp(
+  { child, operator, token, ready, metrics, log }: AppDeps,
+  endpoints: readonly Endpoint[],
+  describe: DescribeError,
+): Koa {
   const app = new Koa();
   app.on('error', (error: Error) => log.debug({ error: error.message }, 'a connection broke'));
   app.use(async (ctx, next) => {
@@ -37,13 +57,13 @@ export function createApp({ child, operator, token, ready, metrics, log }: AppDe
     }
     await next();
     const route = (ctx as unknown as { _matchedRoute?: string })._matchedRoute ?? 'none';
-    metrics.requests.inc({ route, status: `${Math.floor(ctx.status / 100)}xx` });
+    metrics.answered(route, ctx.status);
     // An answer that comes before the whole body was read leaves the rest of it on the connection.
     if (!ctx.req.complete && ctx.status >= 400) ctx.set('Connection', 'close');
   });
   app.use(healthRoutes(ready, metrics));
   app.use(operatorApi(operator, token, child.config.bodyLimit, log));
-  app.use(childApi(child, log));
+  app.use(childApi(child, endpoints, describe));
   return app;
 }
 
@@ -73,9 +93,9 @@ function operatorApi(deps: OperatorDeps, token: string, bodyLimit: number, log: 
   };
 }
 
-function childApi(deps: ChildDeps, log: Logger): Koa.Middleware {
-  const router = childRoutes(deps);
-  const errors = textErrors(log);
+function childApi(deps: ChildDeps, endpoints: readonly Endpoint[], describe: DescribeError): Koa.Middleware {
+  const router = childRoutes(deps, endpoints);
+  const errors = textErrors(describe);
   const handle = router.routes();
   return async (ctx) =>
     errors(ctx, () =>

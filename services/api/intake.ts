@@ -1,7 +1,7 @@
 /** A group commit per partition in front of the intake queues. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IntakeMessage } from '#queue/catalogue.ts';
 import { createGroupCommit } from '#queue/group-commit.ts';
+import { encodeMessage } from '#queue/message.ts';
 import type { IntakeProducer } from '#queue/producers.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import type { ChildStore } from '#store/child-store.ts';
@@ -23,7 +23,7 @@ export function createIntake(
   stack: AsyncDisposableStack,
 ): Intake {
   const lanes = Array.from({ length: children.partitions }, (_, p) =>
-    createGroupCommit<IntakeMessage>({
+    createGroupCommit({
       write: async (messages) => {
         await producer.add(p, messages, clock.now());
         metrics.batchSize.observe(messages.length);
@@ -39,7 +39,9 @@ export function createIntake(
   return {
     submit(message, hold) {
       const lane = lanes[children.partition(message.id)];
-      return lane === undefined ? Promise.reject(new RangeError('no such partition')) : lane.submit(message, hold);
+      return lane === undefined
+        ? Promise.reject(new RangeError('no such partition'))
+        : lane.submit(encodeMessage(message), hold);
     },
   };
 }

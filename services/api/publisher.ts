@@ -37,7 +37,7 @@ export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimi
       release,
       `${release.yml} ${sha256(zip)}`,
       { yml, zip: checked.served },
-      publishedRollout(strategy.id, stages, plan),
+      publishedRollout(strategy.id, await releases.nextTag(), stages, plan),
     );
     if (outcome === 'different')
       throw new ProblemError('release-exists', `other files were published as release ${strategy.id}: take another id`);

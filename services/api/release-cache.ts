@@ -20,6 +20,7 @@ export async function createReleaseCache(
   subscriber: Client,
   keys: Keys,
   files: FileCache,
+  changed: (id: string) => void,
   log: Logger,
   stack: AsyncDisposableStack,
 ) {
@@ -45,6 +46,7 @@ export async function createReleaseCache(
     const entry = { release, rollout, stageIndex };
     entries.set(id, entry);
     if (rollout.state === 'running') warm(release);
+    changed(id);
     return entry;
   }
 
@@ -53,12 +55,14 @@ export async function createReleaseCache(
     // Those that have just left the set too: otherwise their last change would be missed.
     const ids = [...new Set([...now, ...unfinished])];
     const versions = await store.versions(ids);
-    const changed = ids.filter((id, i) => versions[i] !== entries.get(id)?.rollout.version);
-    await Promise.all(changed.map((id) => load(id)));
+    const stale = ids.filter((id, i) => versions[i] !== entries.get(id)?.rollout.version);
+    await Promise.all(stale.map((id) => load(id)));
     unfinished = now;
   }
 
-  subscriber.on('message', (_channel: string, id: string) => quietly(load(id)));
+  subscriber.on('message', (channel: string, id: string) => {
+    if (channel === keys.changes) quietly(load(id));
+  });
   await subscriber.subscribe(keys.changes);
   await refresh();
   const timer = setInterval(() => quietly(refresh()), REFRESH_MS);
@@ -66,6 +70,8 @@ export async function createReleaseCache(
   stack.defer(() => clearInterval(timer));
 
   return {
+    /** What is in memory, if it is. */
+    peek: (id: string): Entry | undefined => entries.get(id),
     get: async (id: string): Promise<Entry | null> => entries.get(id) ?? load(id),
     /** For whoever has seen a sign that the copy is old. */
     reload: load,

@@ -6,7 +6,8 @@ import { listen } from '#runtime/health.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
-import { createApp } from './app.ts';
+import type { Client } from '#store/redis.ts';
+import { createHandler } from './app.ts';
 import type { ChildDeps } from './child/deps.ts';
 import { createFileCache } from './file-cache.ts';
 import { createHold } from './hold.ts';
@@ -18,6 +19,8 @@ import { createReleaseCache } from './release-cache.ts';
 import { publishFolder } from './releases-dir.ts';
 import { createSigns } from './signs.ts';
 import { createStartingHandler } from './starting.ts';
+import { createSteering } from './steering.ts';
+import { createWaiting, type Waiting } from './waiting.ts';
 
 const MAX_HELD = 10_000;
 /** Longer than any proxy in front keeps idle connections, so that it never meets one that is just being closed. */
@@ -43,7 +46,10 @@ export async function startApi(
   const ticks = await createTickProducer(client, keys, stack);
   const load = await createLoadGuard(client, children, producer, config, metrics, log, stack);
   const files = createFileCache(releases);
-  const cache = await createReleaseCache(releases, await base.connect('work'), keys, files, log, stack);
+  const waiting = createWaiting(config.holdMs, config.holdLimit, load);
+  const subscriber = await base.connect('work');
+  const cache = await createReleaseCache(releases, subscriber, keys, files, waiting.rollout, log, stack);
+  if (waiting.holds) await followMoves(subscriber, keys.moved, waiting);
   const publish = createPublisher(releases, clock, config.bundleLimit);
   const intake = createIntake(producer, children, clock, config.resultHoldMs, metrics, stack);
   const child: ChildDeps = {
@@ -57,6 +63,8 @@ export async function startApi(
     load,
     hold: createHold(config.resultHoldMs, MAX_HELD),
     clock,
+    waiting,
+    steering: createSteering(load, config.pollAfterMs / 1000),
   };
   const operator: OperatorDeps = {
     ...base,
@@ -70,6 +78,16 @@ export async function startApi(
   const ready = (): string | null => (client.status === 'ready' ? null : 'Redis is away');
   // Closed first of all: requests in hand still find everything open.
   stack.defer(close);
-  starting.open(createApp({ child, operator, token, ready, metrics, log }).callback());
+  stack.defer(waiting.close);
+  starting.open(createHandler({ child, operator, token, ready, metrics, log }));
   return { port, ready };
+}
+
+/** Wakes held answers when their children move; after a lost connection all of them, as news may have been missed. */
+async function followMoves(subscriber: Client, channel: string, waiting: Waiting): Promise<void> {
+  subscriber.on('message', (from: string, ids: string) => {
+    if (from === channel) waiting.children(ids.split(' '));
+  });
+  subscriber.on('ready', waiting.everybody);
+  await subscriber.subscribe(channel);
 }

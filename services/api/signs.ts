@@ -8,7 +8,7 @@ const REMEMBERED = 200_000;
 /** An agent polls each 3 s: one that is suspected of having left is looked at again with each of its next polls. */
 const AGAIN_MS = 2_000;
 
-type Sign = { id: string; release: string; kind: 'poll' | 'ask' };
+type Sign = { id: string; release: string; tag: string; kind: 'poll' | 'ask' };
 export type Signs = { note(sign: Sign): void };
 
 /**
@@ -21,7 +21,7 @@ export function createSigns(intake: Intake, load: LoadGuard, clock: Clock): Sign
     note(sign) {
       const at = clock.now();
       const key = `${sign.kind} ${sign.id}`;
-      if (load.shedding() || at - (queued.get(key) ?? -Infinity) < AGAIN_MS) return;
+      if (load.refuses('poll') || at - (queued.get(key) ?? -Infinity) < AGAIN_MS) return;
       if (queued.size >= REMEMBERED) queued = new Map();
       queued.set(key, at);
       // Not awaited: a sign that is lost costs nothing but freshness.

@@ -3,7 +3,9 @@
  * Applying reports in any order, any number of times, gives the same record. `shared/store/lua/apply.lua` does the
  * same to the hash in Redis; a property test holds the two against each other.
  */
+import { sketchCounters } from './sketch.ts';
 import { hasEnded, ReleaseStatus, type ReportedStatus, StageStatus } from './status.ts';
+import { unpackSummary } from './summary.ts';
 
 /** What a child said about one stage, ready to be joined. */
 export type Report = {
@@ -17,15 +19,13 @@ export type Report = {
   next: number | null | 'following';
   /** When the manager accepted it: milliseconds of Redis' clock. */
   at: number;
-  /** Lower-case hex digest of the summary's bytes and its next stage: breaks ties, so that the kept summary is the same in any order. */
+  /** Twelve lower-case hex digits over the summary and its next stage: breaks ties, so that the kept summary is the same in any order. */
   digest: string;
-  /** Fields of the aggregate that this summary adds 1 to, without their stage (see sketch.ts). */
-  counters: readonly string[];
   /** The summary, packed (see summary.ts). */
   summary: string;
 };
 
-type Kept = Pick<Report, 'at' | 'digest' | 'counters' | 'summary'> & { status: ReportedStatus; next: number | null };
+type Kept = Pick<Report, 'at' | 'digest' | 'summary'> & { status: ReportedStatus; next: number | null };
 
 type StageRecord = {
   /** The greatest of all marks: Pending, InProgress (reached), or a reported status. */
@@ -122,7 +122,8 @@ export function contributionOf(record: ChildRecord): Map<string, number> {
   if (status === ReleaseStatus.Done) add(`d${end}`);
   record.stages.slice(0, end < 0 ? undefined : end + 1).forEach((stage, i) => {
     if (stage.status > StageStatus.Pending) add(`s${i}.${stage.status}`);
-    for (const counter of stage.kept?.counters ?? []) add(`${i}.${counter}`);
+    if (stage.kept !== null)
+      for (const counter of sketchCounters(unpackSummary(stage.kept.summary))) add(`${i}.${counter}`);
   });
   return fields;
 }
@@ -149,8 +150,8 @@ function outranks(report: Report, kept: Kept): boolean {
 const followingStage = (record: ChildRecord, index: number): number | null =>
   index + 1 < record.stages.length ? index + 1 : null;
 
-function keep({ status, at, digest, counters, summary }: Report, next: number | null): Kept {
-  return { status, next, at, digest, counters, summary };
+function keep({ status, at, digest, summary }: Report, next: number | null): Kept {
+  return { status, next, at, digest, summary };
 }
 
 function raise(stages: readonly StageRecord[], index: number, to: StageStatus): readonly StageRecord[] {

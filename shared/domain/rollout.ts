@@ -46,6 +46,8 @@ export type Effect =
 
 export type Rollout = {
   release: string;
+  /** The release's short name: fields of it in children's hashes begin with it. Decimal digits. */
+  tag: string;
   state: RolloutStateName;
   /** Why it was halted or aborted; names the child and the stage. */
   reason: string | null;
@@ -66,9 +68,10 @@ export type Rollout = {
   effects: readonly Effect[];
 };
 
-export function publishedRollout(release: string, stages: Rollout['stages'], plan: Plan): Rollout {
+export function publishedRollout(release: string, tag: string, stages: Rollout['stages'], plan: Plan): Rollout {
   return {
     release,
+    tag,
     state: 'published',
     reason: null,
     version: 1,

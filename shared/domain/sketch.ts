@@ -15,9 +15,11 @@ export const METRICS = ['f1', 'f2', 'e1', 'e2'] as const;
 /** f1, f2: median response times in ms of the base and the new version; e1, e2: their error rates. */
 export type Metric = (typeof METRICS)[number];
 
+/** Values are taken in single precision, as records keep them (see summary.ts); `lua/apply.lua` does the same. */
 export function bucketOf(value: number): string {
-  if (value <= SMALLEST) return 'z';
-  return String(Math.ceil(Math.log(Math.min(value, LARGEST)) / LOG_GAMMA));
+  const single = Math.fround(value);
+  if (single <= SMALLEST) return 'z';
+  return String(Math.ceil(Math.log(Math.min(single, LARGEST)) / LOG_GAMMA) + 0);
 }
 
 const valueOf = (bucket: string): number => (bucket === 'z' ? 0 : (2 * GAMMA ** Number(bucket)) / (GAMMA + 1));

@@ -3,11 +3,11 @@
  * when idle; hundreds of messages per job under load.
  */
 
-export type Submit<M> = (message: M, hold: boolean) => Promise<void>;
+export type Submit = (message: string, hold: boolean) => Promise<void>;
 
-export type GroupCommitOptions<M> = {
+export type GroupCommitOptions = {
   /** Writes a batch; it may be written twice where an answer was lost. */
-  write(messages: M[]): Promise<void>;
+  write(messages: string[]): Promise<void>;
   /** Resolves when another try makes sense. */
   untilRetry(): Promise<void>;
   holdMs: number;
@@ -22,22 +22,23 @@ export class NotAccepted extends Error {
   override name = 'NotAccepted';
 }
 
-type Entry<M> = { message: M; bytes: number; deadline: number; resolve(): void; reject(error: Error): void };
+type Entry = { message: string; deadline: number; resolve(): void; reject(error: Error): void };
 
 /**
  * One lane, for one partition. A message that may be held is tried again until its deadline when writing fails; any
  * other is refused at once.
  */
-export function createGroupCommit<M>(options: GroupCommitOptions<M>): { submit: Submit<M>; idle(): Promise<void> } {
-  let forming: Entry<M>[] = [];
+export function createGroupCommit(options: GroupCommitOptions): { submit: Submit; idle(): Promise<void> } {
+  let forming: Entry[] = [];
   let running: Promise<void> | null = null;
 
-  function take(): Entry<M>[] {
+  function take(): Entry[] {
     let bytes = 0;
     let count = 0;
     for (const entry of forming) {
-      if (count > 0 && (count >= options.maxMessages || bytes + entry.bytes > options.maxBytes)) break;
-      bytes += entry.bytes;
+      const size = entry.message.length;
+      if (count > 0 && (count >= options.maxMessages || bytes + size > options.maxBytes)) break;
+      bytes += size;
       count++;
     }
     return forming.splice(0, count);
@@ -71,7 +72,7 @@ export function createGroupCommit<M>(options: GroupCommitOptions<M>): { submit: 
       if (forming.length >= options.maxWaiting) return Promise.reject(new NotAccepted('too many messages are waiting'));
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const deadline = hold ? performance.now() + options.holdMs : 0;
-      forming.push({ message, bytes: JSON.stringify(message).length, deadline, resolve, reject });
+      forming.push({ message, deadline, resolve, reject });
       if (running === null) {
         const work = run();
         running = work;

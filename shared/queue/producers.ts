@@ -2,7 +2,7 @@
 import { type Job, Queue } from 'bullmq';
 import type { Keys } from '#store/keys.ts';
 import { type Client, isTransient, untilReady } from '#store/redis.ts';
-import { type IntakeBatch, type IntakeMessage, QUEUES, type TickJob, type WalkJob } from './catalogue.ts';
+import { type IntakeBatch, QUEUES, type TickJob, type WalkJob } from './catalogue.ts';
 import { tireless } from './options.ts';
 
 const TICK_EVERY_MS = 2_000;
@@ -66,8 +66,9 @@ export async function createIntakeProducer(
     return queue;
   };
   return {
-    async add(p: number, messages: IntakeMessage[], at: number): Promise<void> {
-      await queueOf(p).add('batch', { messages }, { ...tireless, timestamp: at });
+    /** Encoded messages (see message.ts), as one batch. */
+    async add(p: number, lines: readonly string[], at: number): Promise<void> {
+      await queueOf(p).add('batch', { lines: lines.join('\n') }, { ...tireless, timestamp: at });
     },
 
     /** Batches waiting in the fullest partition. */

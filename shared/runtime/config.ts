@@ -47,6 +47,15 @@ const schema = z.object({
   MAX_CHILDREN: whole(0, 1e9).prefault('0'),
   BACKLOG_LIMIT: whole(1, 1e9).prefault('10000'),
   RESULT_HOLD_MS: whole(0, 600_000).prefault('30000'),
+  HOLD_MS: whole(0, 600_000).prefault('0'),
+  HOLD_LIMIT: whole(1, 1e6).prefault('50000'),
+  POLL_AFTER: duration.prefault('3s'),
+  IN_FLIGHT_LIMIT: whole(1, 1e6).prefault('5000'),
+  LAG_LIMIT_MS: whole(1, 60_000).prefault('500'),
+  ACK_REPLICAS: whole(0, 16).prefault('0'),
+  API_PROCESSES: whole(1, 256).prefault('1'),
+  WORKER_PROCESSES: whole(1, 256).prefault('1'),
+  KEEP_RELEASES: duration.prefault('30d'),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 });
 
@@ -71,6 +80,19 @@ export type Config = {
   /** Batches waiting per partition above which polls are shed. */
   backlogLimit: number;
   resultHoldMs: number;
+  /** How long an answer with nothing to say is held; 0: not at all. */
+  holdMs: number;
+  holdLimit: number;
+  /** When an idle child is asked to poll again. */
+  pollAfterMs: number;
+  /** Child requests in hand, and the event loop's mean delay, above which polls are shed. */
+  inFlightLimit: number;
+  lagLimitMs: number;
+  /** Replicas that must have a result before it's acknowledged. */
+  ackReplicas: number;
+  apiProcesses: number;
+  workerProcesses: number;
+  keepReleasesMs: number;
   logLevel: string;
 };
 
@@ -116,6 +138,15 @@ export function loadConfig(role: Role, environment: Environment = process.env): 
     maxChildren: env.MAX_CHILDREN,
     backlogLimit: env.BACKLOG_LIMIT,
     resultHoldMs: env.RESULT_HOLD_MS,
+    holdMs: env.HOLD_MS,
+    holdLimit: env.HOLD_LIMIT,
+    pollAfterMs: env.POLL_AFTER,
+    inFlightLimit: env.IN_FLIGHT_LIMIT,
+    lagLimitMs: env.LAG_LIMIT_MS,
+    ackReplicas: env.ACK_REPLICAS,
+    apiProcesses: env.API_PROCESSES,
+    workerProcesses: env.WORKER_PROCESSES,
+    keepReleasesMs: env.KEEP_RELEASES,
     logLevel: env.LOG_LEVEL,
   };
 }

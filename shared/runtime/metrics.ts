@@ -8,14 +8,26 @@ export function createMetrics(role: string) {
   registry.setDefaultLabels({ role });
   collectDefaultMetrics({ register: registry, prefix: 'choir_' });
   const registers = [registry];
+  const answers = new Map<string, { route: string; status: string; count: number }>();
+  new Counter({
+    name: 'choir_requests_total',
+    help: 'Answered requests by route and status class',
+    labelNames: ['route', 'status'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { route, status, count } of answers.values()) this.inc({ route, status }, count);
+    },
+  });
   return {
     registry,
-    requests: new Counter({
-      name: 'choir_requests_total',
-      help: 'Answered requests by route and status class',
-      labelNames: ['route', 'status'],
-      registers,
-    }),
+    /** Counts an answer. Every request of the fleet passes here: labels are looked up only when somebody asks. */
+    answered(route: string, status: number): void {
+      const key = `${status} ${route}`;
+      const known = answers.get(key);
+      if (known === undefined) answers.set(key, { route, status: `${Math.floor(status / 100)}xx`, count: 1 });
+      else known.count++;
+    },
     batchSize: new Histogram({
       name: 'choir_batch_messages',
       help: 'Messages in a batch that was written to an intake queue',
@@ -25,7 +37,6 @@ export function createMetrics(role: string) {
     applied: new Counter({
       name: 'choir_messages_applied_total',
       help: 'Messages applied by intake workers',
-      labelNames: ['kind'],
       registers,
     }),
     deadLetters: new Counter({
@@ -43,6 +54,18 @@ export function createMetrics(role: string) {
     backlog: new Gauge({
       name: 'choir_intake_backlog_batches',
       help: 'Batches waiting in the fullest intake queue',
+      registers,
+    }),
+    lag: new Gauge({
+      name: 'choir_event_loop_delay_seconds',
+      help: 'Mean delay of the event loop over the last second',
+      registers,
+    }),
+    inFlight: new Gauge({ name: 'choir_requests_in_flight', help: 'Child requests in hand', registers }),
+    held: new Gauge({ name: 'choir_answers_held', help: 'Answers held until there is something to say', registers }),
+    pressure: new Gauge({
+      name: 'choir_pressure',
+      help: 'Load as a share of its limits: polls are shed above 1',
       registers,
     }),
     children: new Gauge({ name: 'choir_children', help: 'Children in the fleet', registers }),

@@ -1,11 +1,11 @@
-/** Children: who they are and how far they are in a release. One partition, and one hash tag, per child. */
-import type { ChainableCommander } from 'ioredis';
+/** Children: who they are and how far they are in a release. One hash per child holds it all: one read for any request. */
 import { partitionOf } from '#domain/ids.ts';
 import type { Report } from '#domain/record.ts';
-import type { ReleaseStatus, StageStatus } from '#domain/status.ts';
+import type { ReleaseStatus } from '#domain/status.ts';
+import { unpackArea } from './area-codec.ts';
 import type { Keys } from './keys.ts';
-import { parseRecord, type StoredRecord } from './record-codec.ts';
-import type { Client } from './redis.ts';
+import { keptFields, parseHead, type RecordHead, type StoredRecord, toRecord } from './record-codec.ts';
+import { type Client, isTransient, replyError } from './redis.ts';
 import { runScript } from './script.ts';
 
 /** An agent that polls this long after its last message has dropped the release that it was running. */
@@ -13,14 +13,20 @@ const LEFT_AFTER_MS = 10_000;
 
 export type Offer = { release: string; epoch: number };
 
+const POLL_FIELDS = ['f', 's', 'd', 'p', 'u', 'o'] as const;
+
+/** A release by its id and its tag in children's hashes. */
+export type ReleaseRef = { release: string; tag: string };
+
 export type PollView = {
   offers: Offer[];
   lastSeen: number;
-  areaDigest: string;
-  childCount: number;
+  digest: string;
   /** The release that it runs, as far as the manager knows. */
-  underway: string | null;
+  underway: ReleaseRef | null;
   left: boolean;
+  /** Where it is (packed) and how many children it has, if asked for. */
+  place: { area: string; childCount: number } | null;
 };
 
 export type ChildDetails = {
@@ -41,12 +47,19 @@ export const releasesOf = ({ underway, offers }: Pick<ChildDetails, 'underway' |
   ...offers.map(({ release }) => release),
 ];
 
-/** What applying a message came to. */
-export type Applied = { code: 'ok'; changed: boolean; status: ReleaseStatus } | { code: 'absent' | 'gone' | 'stale' };
+/** What applying a message came to. `refused`: an error that it would always meet. */
+export type Applied =
+  | { code: 'ok'; changed: boolean; status: ReleaseStatus }
+  | { code: 'absent' | 'gone' | 'stale' }
+  | { code: 'refused'; why: string };
 
+export type Noted = number | { why: string };
+
+/** `area`: packed (see area-codec.ts); `digest`: over the poll, so that the same poll again is known by it. */
+export type Join = { id: string; at: number; area: string; digest: string; childCount: number };
+export type Sign = { id: string; at: number; release: string; tag: string; kind: 'poll' | 'ask' };
 export type ResultMessage = {
   id: string;
-  release: string;
   /** '' = now: only where the message is applied in the request itself. */
   at: number | '';
   attempt: number | '';
@@ -57,146 +70,124 @@ export type ChildStore = ReturnType<typeof createChildStore>;
 
 export function createChildStore(client: Client, keys: Keys, partitions: number) {
   const partition = (id: string): number => partitionOf(id, partitions);
+  const keyOf = (id: string): string => keys.child(partition(id), id);
+  const keysOf = (p: number, messages: readonly { id: string }[]): string[] =>
+    messages.map(({ id }) => keys.child(p, id));
 
-  const applyKeys = (p: number, release: string, id: string) => ({
-    record: keys.record(p, release, id),
-    agg: keys.agg(p, release),
-    index: keys.index(p, release),
-    child: keys.child(p, id),
-    seen: keys.seen(p),
-  });
+  /** Applies messages of one partition and one release, each whole or not at all; one reply per message. */
+  async function applyAll(
+    p: number,
+    { release, tag }: ReleaseRef,
+    messages: readonly ResultMessage[],
+  ): Promise<Applied[]> {
+    const args: (string | number)[] = [release, tag, LEFT_AFTER_MS];
+    for (const { id, at, attempt, reports } of messages) {
+      args.push(id, at, attempt, reports.length);
+      for (const { stage, status, next, digest, summary } of reports)
+        args.push(stage ?? -1, status, next === 'following' ? -2 : (next ?? -1), digest, summary);
+    }
+    const replies = (await runScript(
+      client,
+      'apply',
+      { agg: keys.agg(p, release), index: keys.index(p, release), seen: keys.seen(p) },
+      args,
+      keysOf(p, messages),
+    )) as string[];
+    return replies.map(parseApplied);
+  }
+
+  async function apply(ref: ReleaseRef, message: ResultMessage): Promise<Applied> {
+    const [applied] = await applyAll(partition(message.id), ref, [message]);
+    if (applied?.code === 'refused') throw replyError(applied.why);
+    return applied ?? { code: 'absent' };
+  }
 
   return {
     partitions,
     partition,
+    applyAll,
+    apply,
 
     /** All that a poll needs, in one read; null for a child that isn't known. */
-    async forPoll(id: string): Promise<PollView | null> {
-      const [f, p, s, d, n, u, o] = await client.hmget(
-        keys.child(partition(id), id),
-        'f',
-        'p',
-        's',
-        'd',
-        'n',
-        'u',
-        'o',
-      );
+    async forPoll(id: string, withPlace = false): Promise<PollView | null> {
+      const fields = withPlace ? [...POLL_FIELDS, 'a', 'n'] : POLL_FIELDS;
+      const [f, s, d, p, u, o, a, n] = await client.hmget(keyOf(id), ...fields);
       if (f == null) return null;
       return {
         offers: parseOffers(p),
         lastSeen: Number(s),
-        areaDigest: d ?? '',
-        childCount: Number(n),
-        underway: u ?? null,
+        digest: d ?? '',
+        underway: parseUnderway(u),
         left: o != null,
+        place: withPlace ? { area: a ?? '', childCount: Number(n ?? 0) } : null,
       };
     },
 
-    /** All that `/end_stage` needs, in one round trip; null for a child that isn't enrolled. */
-    async forEndStage(
+    /** All that `/end_stage` and `/result` need, in one read; null for a child that isn't enrolled. */
+    async forRelease(
       id: string,
-      release: string,
-    ): Promise<{ location: string; stages: StageStatus[]; end: number; lastSeen: number; left: boolean } | null> {
-      const p = partition(id);
-      const [record, child] = await Promise.all([
-        client.hmget(keys.record(p, release, id), 'l', 's', 'f'),
-        client.hmget(keys.child(p, id), 's', 'o'),
-      ]);
-      if (record[0] == null || record[1] == null) return null;
-      return {
-        location: record[0],
-        stages: [...record[1]].map((digit) => Number(digit) as StageStatus),
-        /** The stage with which its release ended, or -1. */
-        end: (record[2] ?? '').search(/[1-9]/),
-        lastSeen: Number(child[0] ?? 0),
-        left: child[1] != null,
-      };
+      tag: string,
+    ): Promise<{ known: boolean; head: RecordHead; lastSeen: number; left: boolean } | null> {
+      const [text, f, s, o] = await client.hmget(keyOf(id), tag, 'f', 's', 'o');
+      const head = parseHead(text, id);
+      return head === null ? null : { known: f != null, head, lastSeen: Number(s ?? 0), left: o != null };
     },
 
-    /** Whether a result may be accepted, and under which attempt. */
-    async forResult(id: string, release: string): Promise<{ known: boolean; attempt: number | null }> {
-      const p = partition(id);
-      const [known, attempt] = await Promise.all([
-        client.exists(keys.child(p, id)),
-        client.hget(keys.record(p, release, id), 't'),
-      ]);
-      return { known: known === 1, attempt: attempt === null ? null : Number(attempt) };
-    },
-
-    apply: (message: ResultMessage, on: Client | ChainableCommander = client): Promise<unknown> =>
-      runScript(on, 'apply', applyKeys(partition(message.id), message.release, message.id), [
-        message.id,
-        message.release,
-        message.at,
-        message.attempt,
-        LEFT_AFTER_MS,
-        ...message.reports.flatMap((report) => [
-          report.stage ?? -1,
-          report.status,
-          report.next === 'following' ? -2 : (report.next ?? -1),
-          report.digest,
-          report.counters.join(','),
-          report.summary,
-        ]),
-      ]),
+    isKnown: async (id: string): Promise<boolean> => (await client.hexists(keyOf(id), 'f')) === 1,
 
     /** A download: Todo becomes Doing, at once and once only. */
-    async download(id: string, release: string): Promise<Applied> {
-      return parseApplied(await this.apply({ id, release, at: '', attempt: '', reports: [] }));
-    },
+    download: (id: string, ref: ReleaseRef): Promise<Applied> => apply(ref, { id, at: '', attempt: '', reports: [] }),
 
-    join(
-      child: { id: string; at: number; area: string; areaDigest: string; childCount: number },
-      on: Client | ChainableCommander = client,
-    ): Promise<unknown> {
-      const p = partition(child.id);
-      return runScript(on, 'join', { child: keys.child(p, child.id), seen: keys.seen(p) }, [
-        child.id,
-        child.at,
-        child.area,
-        child.areaDigest,
-        child.childCount,
-      ]);
-    },
+    /** Children of one partition; per message whether the child is new. */
+    joinAll: async (p: number, messages: readonly Join[]): Promise<Noted[]> =>
+      parseNoted(
+        await runScript(
+          client,
+          'join',
+          { seen: keys.seen(p) },
+          messages.flatMap(({ id, at, area, digest, childCount }) => [id, at, area, digest, childCount]),
+          keysOf(p, messages),
+        ),
+      ),
 
-    heartbeat(
-      sign: { id: string; at: number; release: string; kind: 'poll' | 'ask' },
-      on: Client | ChainableCommander = client,
-    ): Promise<unknown> {
-      const p = partition(sign.id);
-      const child = keys.child(p, sign.id);
-      const record = sign.release === '' ? child : keys.record(p, sign.release, sign.id);
-      return runScript(on, 'heartbeat', { child, seen: keys.seen(p), record }, [
-        sign.id,
-        sign.at,
-        sign.release,
-        sign.kind,
-        LEFT_AFTER_MS,
-      ]);
-    },
+    /** Signs of life of children of one partition; per message whether there is such a child. */
+    heartbeatAll: async (p: number, messages: readonly Sign[]): Promise<Noted[]> =>
+      parseNoted(
+        await runScript(
+          client,
+          'heartbeat',
+          { seen: keys.seen(p) },
+          [LEFT_AFTER_MS, ...messages.flatMap(({ id, at, release, tag, kind }) => [id, at, release, tag, kind])],
+          keysOf(p, messages),
+        ),
+      ),
 
-    async details(ids: readonly string[]): Promise<(ChildDetails | null)[]> {
-      return Promise.all(
+    details: (ids: readonly string[]): Promise<(ChildDetails | null)[]> =>
+      Promise.all(
         ids.map(async (id) => {
-          const h = await client.hgetall(keys.child(partition(id), id));
-          if (h['f'] === undefined) return null;
+          const [f, s, a, n, p, u, o] = await client.hmget(keyOf(id), 'f', 's', 'a', 'n', 'p', 'u', 'o');
+          if (f == null) return null;
           return {
             id,
-            area: JSON.parse(h['a'] ?? '[]') as number[][][],
-            childCount: Number(h['n'] ?? 0),
-            firstSeen: Number(h['f']),
-            lastSeen: Number(h['s']),
-            underway: h['u'] ?? null,
-            leftAt: h['o'] === undefined ? null : Number(h['o']),
-            offers: parseOffers(h['p']),
+            area: unpackArea(a ?? ''),
+            childCount: Number(n ?? 0),
+            firstSeen: Number(f),
+            lastSeen: Number(s),
+            underway: parseUnderway(u)?.release ?? null,
+            leftAt: o == null ? null : Number(o),
+            offers: parseOffers(p),
           };
         }),
-      );
+      ),
+
+    async head(tag: string, id: string): Promise<RecordHead | null> {
+      return parseHead(await client.hget(keyOf(id), tag), id);
     },
 
-    async record(release: string, id: string): Promise<StoredRecord | null> {
-      return parseRecord(await client.hgetall(keys.record(partition(id), release, id)));
+    async record(tag: string, id: string): Promise<StoredRecord | null> {
+      const head = await this.head(tag, id);
+      if (head === null) return null;
+      return toRecord(head, await client.hmgetBuffer(keyOf(id), ...keptFields(tag, head)));
     },
 
     /** `finished`: the releases that don't hold a child back. One that is started meanwhile isn't among them. */
@@ -235,13 +226,33 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
   };
 }
 
-export function parseApplied(reply: unknown): Applied {
-  const [code, changed, status] = reply as ['ok' | 'absent' | 'gone' | 'stale', number?, ReleaseStatus?];
-  return code === 'ok' ? { code, changed: changed === 1, status: status ?? 0 } : { code };
+function parseApplied(reply: string): Applied {
+  const [code, changed, status] = reply.split(' ');
+  if (code === 'ok') return { code, changed: changed === '1', status: Number(status) as ReleaseStatus };
+  if (code === 'refused') return { code, why: refusal(reply) };
+  return { code: code as 'absent' | 'gone' | 'stale' };
+}
+
+/** Why a script refused a message; trouble that says nothing about the message is thrown. */
+function refusal(reply: string): string {
+  const why = reply.slice('refused '.length);
+  if (isTransient(replyError(why))) throw replyError(why);
+  return why;
+}
+
+/** Per message what it came to: a number, or why it was refused. */
+const parseNoted = (replies: unknown): Noted[] =>
+  (replies as (number | string)[]).map((reply) => (typeof reply === 'number' ? reply : { why: refusal(reply) }));
+
+function parseUnderway(field: string | null | undefined): ReleaseRef | null {
+  if (field == null) return null;
+  const [release = '', tag = ''] = field.split(' ');
+  return { release, tag };
 }
 
 function parseOffers(field: string | null | undefined): Offer[] {
-  return (field ?? '')
+  if (field == null) return [];
+  return field
     .split(' ')
     .filter((entry) => entry !== '')
     .map((entry) => {

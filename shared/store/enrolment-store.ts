@@ -12,8 +12,7 @@ const FIRST_ATTEMPT = 1;
 export type EnrolmentStore = ReturnType<typeof createEnrolmentStore>;
 
 export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pick<ChildStore, 'bySeen'>) {
-  const childKeys = (p: number, release: string, ids: readonly string[]): string[] =>
-    ids.flatMap((id) => [keys.child(p, id), keys.record(p, release, id)]);
+  const childKeys = (p: number, ids: readonly string[]): string[] => ids.map((id) => keys.child(p, id));
 
   async function walk(
     p: number,
@@ -29,7 +28,7 @@ export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pic
     return batch.last;
   }
 
-  const enrol = (
+  const enrol = async (
     p: number,
     rollout: Rollout,
     location: string,
@@ -37,8 +36,8 @@ export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pic
     cursor: number | '',
     silent: number | '',
     was: string,
-  ): Promise<unknown> =>
-    runScript(
+  ): Promise<void> => {
+    const enrolled = (await runScript(
       client,
       'enrol',
       {
@@ -48,6 +47,7 @@ export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pic
       },
       [
         rollout.release,
+        rollout.tag,
         rollout.epoch,
         FIRST_ATTEMPT,
         location,
@@ -58,8 +58,11 @@ export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pic
         was,
         ...ids,
       ],
-      childKeys(p, rollout.release, ids),
-    );
+      childKeys(p, ids),
+    )) as string[];
+    // Whoever holds a poll of one of them answers it now.
+    if (enrolled.length > 0) await client.publish(keys.moved, enrolled.join(' '));
+  };
 
   return {
     /** Enrols the next batch of a partition in the one location of all children. True: the partition is done. */
@@ -67,8 +70,7 @@ export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pic
       walk(p, rollout, (ids, cursor, silent, was) => enrol(p, rollout, ALL, ids, cursor, silent, was)),
 
     /** Enrols a child that is a location of its own. */
-    enrolChild: async (p: number, rollout: Rollout, id: string): Promise<void> =>
-      void (await enrol(p, rollout, '', [id], '', '', '')),
+    enrolChild: (p: number, rollout: Rollout, id: string): Promise<void> => enrol(p, rollout, '', [id], '', '', ''),
 
     /** Puts the next batch of a partition in order of joining. True: the partition is done. */
     orderBatch: (p: number, rollout: Rollout): Promise<boolean> =>
@@ -77,8 +79,8 @@ export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pic
           client,
           'order',
           { agg: keys.agg(p, rollout.release), order: keys.order(p, rollout.release) },
-          [rollout.startedAt ?? 0, cursor, silent, ...ids],
-          childKeys(p, rollout.release, ids),
+          [rollout.tag, rollout.startedAt ?? 0, cursor, silent, ...ids],
+          childKeys(p, ids),
         ),
       ),
 

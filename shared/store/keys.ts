@@ -17,7 +17,6 @@ export function createKeys(prefix: string) {
     dead: (p: number): string => `${partition(p)}:dead`,
     /** Hash: message of a batch that stalled → how often it was tried. */
     tried: (p: number, batch: string): string => `${partition(p)}:tried:${batch}`,
-    record: (p: number, release: string, id: string): string => `${ofRelease(p, release)}:c:${id}`,
     agg: (p: number, release: string): string => `${ofRelease(p, release)}:agg`,
     /** Sorted set: how far → id, of all children enrolled in a release. */
     index: (p: number, release: string): string => `${ofRelease(p, release)}:idx`,
@@ -31,10 +30,14 @@ export function createKeys(prefix: string) {
     releases: `${prefix}:releases`,
     /** Set of releases whose rollout isn't finished. */
     unfinished: `${prefix}:unfinished`,
+    /** Counts up: the tag of the next release. */
+    tags: `${prefix}:tags`,
     /** Hash: schema, partitions. */
     meta: `${prefix}:meta`,
     /** Pub/sub channel: the id of a rollout that changed. */
     changes: `${prefix}:changes`,
+    /** Pub/sub channel: ids of children for whom there is something new, separated by spaces. */
+    moved: `${prefix}:moved`,
     /** BullMQ's prefix for the ticks. */
     ticks: `${prefix}:{ticks}`,
   };

@@ -91,6 +91,9 @@ export function isTransient(error: unknown): boolean {
 export const isRefused = (error: unknown): boolean =>
   error instanceof Error && isReply(error) && !TROUBLE.test(error.message);
 
+/** An error that a script caught for one of its messages, as the error that Redis would have answered with. */
+export const replyError = (text: string): Error => Object.assign(new Error(text), { name: 'ReplyError' });
+
 /** Results of a pipeline; the first error of any command is thrown. */
 export function unwrap(results: [Error | null, unknown][] | null): unknown[] {
   if (results === null) throw new Error('the pipeline was dropped');

@@ -50,6 +50,9 @@ export function createReleaseStore(client: Client, keys: Keys) {
       return parse<Release>(await client.hget(keys.release(id), 'doc'));
     },
 
+    /** A tag for a release that is being published. One that comes to nothing leaves a gap, which does no harm. */
+    nextTag: async (): Promise<string> => String(await client.incr(keys.tags)),
+
     file: (sha256: string): Promise<Buffer | null> => client.getBuffer(keys.bundle(sha256)),
 
     rollout: rolloutOf,

@@ -1,16 +1,16 @@
 /** The one way to Lua: a file per atomic operation, its keys by name. */
 import { readFileSync } from 'node:fs';
-import type { ChainableCommander } from 'ioredis';
 import type { Client } from './redis.ts';
 
 /** The names of KEYS in order, as the header of each file in lua/ states them; some take more keys behind them. */
 const SCRIPTS = {
-  apply: ['record', 'agg', 'index', 'child', 'seen'],
-  join: ['child', 'seen'],
-  heartbeat: ['child', 'seen', 'record'],
+  apply: ['agg', 'index', 'seen'],
+  join: ['seen'],
+  heartbeat: ['seen'],
   enrol: ['agg', 'index', 'order'],
   order: ['agg', 'order'],
   'delete-child': ['child', 'seen'],
+  'forget-records': ['index'],
   publish: ['release', 'rollout'],
   'write-rollout': ['rollout'],
 } as const;
@@ -28,9 +28,9 @@ export function defineScripts(client: Client): void {
     });
 }
 
-/** Runs a script on a connection, or queues it on a pipeline (then the reply is in what `exec` resolves to). */
+/** Runs a script on a connection. */
 export function runScript<N extends Name>(
-  on: Client | ChainableCommander,
+  on: Client,
   name: N,
   keys: Record<(typeof SCRIPTS)[N][number], string>,
   args: readonly Argument[],

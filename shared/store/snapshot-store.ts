@@ -1,12 +1,11 @@
 /** What a tick reads, and what operators are shown: aggregates over all partitions. Never O(children). */
 import { addCounts, type Counts } from '#domain/counts.ts';
 import type { Snapshot } from '#domain/decide.ts';
-import { partitionOf } from '#domain/ids.ts';
 import { endedAt, foldContributions, rankRange, stageRank } from '#domain/record.ts';
 import type { Rollout } from '#domain/rollout.ts';
 import { ReleaseStatus, StageStatus } from '#domain/status.ts';
 import type { Keys } from './keys.ts';
-import { parseRecord } from './record-codec.ts';
+import type { ChildStore } from './child-store.ts';
 import type { Client } from './redis.ts';
 
 /** Records looked at, at most, to name children. */
@@ -25,7 +24,12 @@ export type Aggregates = Snapshot & { silent: number; partitionsDone: number; wa
 
 export type SnapshotStore = ReturnType<typeof createSnapshotStore>;
 
-export function createSnapshotStore(client: Client, keys: Keys, partitions: number) {
+export function createSnapshotStore(
+  client: Client,
+  keys: Keys,
+  children: Pick<ChildStore, 'partition' | 'partitions' | 'head' | 'record'>,
+) {
+  const { partitions } = children;
   const all = Array.from({ length: partitions }, (_, p) => p);
 
   async function partitionCounts(p: number, release: string): Promise<PartitionCounts> {
@@ -41,13 +45,14 @@ export function createSnapshotStore(client: Client, keys: Keys, partitions: numb
   }
 
   /** A location that is one child: its counts are the child's own, its mark that its turn is no longer to come. */
-  async function childLocation(release: string, id: string): Promise<{ counts: Counts; enrolled: number | null }> {
-    const p = partitionOf(id, partitions);
-    const [turn, hash] = await Promise.all([
-      client.zscore(keys.order(p, release), id),
-      client.hgetall(keys.record(p, release, id)),
+  async function childLocation(
+    { release, tag }: Rollout,
+    id: string,
+  ): Promise<{ counts: Counts; enrolled: number | null }> {
+    const [turn, record] = await Promise.all([
+      client.zscore(keys.order(children.partition(id), release), id),
+      children.record(tag, id),
     ]);
-    const record = parseRecord(hash);
     if (turn !== null) return { counts: new Map(), enrolled: null };
     return record === null ? { counts: new Map(), enrolled: 0 } : { counts: foldContributions([record]), enrolled: 1 };
   }
@@ -76,22 +81,20 @@ export function createSnapshotStore(client: Client, keys: Keys, partitions: numb
     return found;
   }
 
-  async function firstFailed(release: string): Promise<Snapshot['failed']> {
+  async function firstFailed({ release, tag }: Rollout): Promise<Snapshot['failed']> {
     const [from, to] = rankRange(ReleaseStatus.Failed);
     const [child] = await byRank(release, from, to, 1);
     if (child === undefined) return null;
-    const record = parseRecord(await client.hgetall(keys.record(partitionOf(child, partitions), release, child)));
+    const record = await children.record(tag, child);
     const stage = record === null ? -1 : endedAt(record);
     return { child, stage, status: record?.stages[stage]?.final ?? 0 };
   }
 
   /** Children who failed a stage and went on with another, from a bounded look at those who are past it. */
-  async function failedIn(release: string, stage: number, limit: number): Promise<string[]> {
+  async function failedIn({ release, tag }: Rollout, stage: number, limit: number): Promise<string[]> {
     const past = await byRank(release, stageRank(stage, 0), rankRange(ReleaseStatus.Doing)[1], LOOKED_AT);
-    const statuses = await Promise.all(
-      past.map((id) => client.hget(keys.record(partitionOf(id, partitions), release, id), 's')),
-    );
-    return past.filter((_, i) => Number(statuses[i]?.[stage]) >= StageStatus.Failure).slice(0, limit);
+    const heads = await Promise.all(past.map((id) => children.head(tag, id)));
+    return past.filter((_, i) => Number(heads[i]?.statuses[stage]) >= StageStatus.Failure).slice(0, limit);
   }
 
   return {
@@ -103,7 +106,7 @@ export function createSnapshotStore(client: Client, keys: Keys, partitions: numb
       const perChild = plan.locations === 'child';
       // Children before totals: a failure that one of them shows is then in the totals too, and nothing goes past it.
       const own = new Map(
-        perChild ? await Promise.all(open.map(async ({ id }) => [id, await childLocation(release, id)] as const)) : [],
+        perChild ? await Promise.all(open.map(async ({ id }) => [id, await childLocation(rollout, id)] as const)) : [],
       );
       const parts = await Promise.all(all.map((p) => partitionCounts(p, release)));
       const totals = addCounts(parts.map((part) => part.counts));
@@ -111,7 +114,7 @@ export function createSnapshotStore(client: Client, keys: Keys, partitions: numb
       const enrolled = marks.includes(null) ? null : marks.reduce((sum: number, mark) => sum + (mark ?? 0), 0);
       const [next, failed, waiting] = await Promise.all([
         perChild ? firstInOrder(release, plan.wave + open.length) : [],
-        totals.has(`r${ReleaseStatus.Failed}`) ? firstFailed(release) : null,
+        totals.has(`r${ReleaseStatus.Failed}`) ? firstFailed(rollout) : null,
         perChild ? Promise.all(all.map((p) => client.zcard(keys.order(p, release)))) : [],
       ]);
       const isOpen = new Set(open.map(({ id }) => id));

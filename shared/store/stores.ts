@@ -14,6 +14,6 @@ export function createStores(client: Client, keys: Keys, partitions: number) {
     children,
     enrolment: createEnrolmentStore(client, keys, children),
     releases: createReleaseStore(client, keys),
-    snapshots: createSnapshotStore(client, keys, partitions),
+    snapshots: createSnapshotStore(client, keys, children),
   };
 }

@@ -12,7 +12,7 @@ const STAGES = [
 const NOW = 1_700_000_000_000;
 
 const started = (plan: keyof typeof PRESETS = 'global-incremental'): Rollout =>
-  startRollout(publishedRollout('21', STAGES, PRESETS[plan]), PRESETS[plan], NOW, NOW - 1000);
+  startRollout(publishedRollout('21', '1', STAGES, PRESETS[plan]), PRESETS[plan], NOW, NOW - 1000);
 
 function snapshot(
   parts: Partial<Snapshot> & { counts?: Record<string, number>; enrolled?: number | null } = {},

@@ -14,12 +14,15 @@ import {
   type Report,
 } from '#domain/record.ts';
 import { ReleaseStatus, type ReportedStatus, STAGE_STATUSES, StageStatus } from '#domain/status.ts';
+import { packNumbers } from '#domain/summary.ts';
 import { fresh, namedReports, shuffledWithRepeats } from '#test/harness/arbitraries.ts';
 
 const { SuccessWaiting, Completed, Failure, Error: Err } = StageStatus;
 
+const NO_CALLS = packNumbers([...Array.from({ length: 9 }, () => -1), 0, 0]);
+
 function report(stage: number | null, status: ReportedStatus, next: number | null, at = 1): Report {
-  return { stage, status, next, at, digest: `${stage}${status}${next}${at}`, counters: [], summary: '' };
+  return { stage, status, next, at, digest: `${stage}${status}${next}${at}`, summary: NO_CALLS };
 }
 const applyAll = (reports: readonly Report[], from = fresh()): ChildRecord => reports.reduce(applyReport, from);
 const statuses = (record: ChildRecord): string => record.stages.map((s) => STAGE_STATUSES[s.status]).join(' ');

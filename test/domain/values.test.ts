@@ -7,7 +7,7 @@ import { CHILD_ID, partitionOf, RELEASE_ID } from '#domain/ids.ts';
 import { PRESET_NAMES, PRESETS } from '#domain/plan.ts';
 import { canBecome, ROLLOUT_STATES, ROLLOUT_TRANSITIONS } from '#domain/rollout.ts';
 import { bucketOf, quantile, sketchCounters } from '#domain/sketch.ts';
-import { packSummary, unpackSummary } from '#domain/summary.ts';
+import { packNumbers, packSummary, unpackSummary } from '#domain/summary.ts';
 
 describe('Go durations', () => {
   it.each<[string, number | null]>([
@@ -185,5 +185,23 @@ describe('tables', () => {
 
   it('name each preset as it is called', () => {
     for (const name of PRESET_NAMES) expect(PRESETS[name].name).toBe(name);
+  });
+});
+
+describe('numbers in single precision', () => {
+  it('keep seven digits, and packing again changes nothing', () => {
+    const value = fc.double({ min: -1e9, max: 1e9, noNaN: true });
+    fc.assert(
+      fc.property(fc.array(value, { minLength: 1, maxLength: 11 }), (values) => {
+        const packed = packNumbers(values);
+        const back = packed.split(',').map(Number);
+        back.forEach((n, i) => {
+          expect(Math.abs(n - (values[i] ?? NaN))).toBeLessThanOrEqual(Math.abs(values[i] ?? 0) * 1.2e-7 + 1e-44);
+        });
+        expect(packNumbers(back)).toBe(packed);
+        expect(packNumbers(back.map(Math.fround))).toBe(packed);
+      }),
+    );
+    expect(packNumbers([8.24175, 21.592958, -1, 0, 0.015, 1e300])).toBe('8.24175,21.592958,-1,0,0.015,3.4e+38');
   });
 });

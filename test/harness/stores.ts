@@ -1,4 +1,5 @@
 /** Stores over a Redis of the test's own. */
+import type { Join, Sign } from '#store/child-store.ts';
 import { createKeys } from '#store/keys.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
 import { createStores } from '#store/stores.ts';
@@ -14,5 +15,20 @@ export async function openStores(stack: AsyncDisposableStack, partitions = 2) {
     return client;
   };
   const client = await connect();
-  return { client, connect, keys, partitions, redis, ...createStores(client, keys, partitions) };
+  const stores = createStores(client, keys, partitions);
+  const { children } = stores;
+  return {
+    client,
+    connect,
+    keys,
+    partitions,
+    redis,
+    ...stores,
+    /** True: the child is new. */
+    join: async (message: Join): Promise<boolean> =>
+      (await children.joinAll(children.partition(message.id), [message]))[0] === 1,
+    /** True: there is such a child. */
+    heartbeat: async (sign: Sign): Promise<boolean> =>
+      (await children.heartbeatAll(children.partition(sign.id), [sign]))[0] === 1,
+  };
 }

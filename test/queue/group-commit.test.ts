@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { createGroupCommit, type GroupCommitOptions, NotAccepted } from '#queue/group-commit.ts';
 
 /** A write that the test lets through, or fails, batch by batch. */
-function controlled(more: Partial<GroupCommitOptions<string>> = {}) {
+function controlled(more: Partial<GroupCommitOptions> = {}) {
   const batches: string[][] = [];
   const waiting: { resolve(): void; reject(error: Error): void }[] = [];
   const arrivals: (() => void)[] = [];
   const retries: (() => void)[] = [];
-  const lane = createGroupCommit<string>({
+  const lane = createGroupCommit({
     write(messages) {
       batches.push(messages);
       const { promise, resolve, reject } = Promise.withResolvers<void>();

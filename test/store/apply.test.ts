@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PRESETS } from '#domain/plan.ts';
 import { applyReport, foldContributions, progressRank, releaseStatusOf, type Report } from '#domain/record.ts';
 import { publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
-import { parseApplied } from '#store/child-store.ts';
-import { parseRecord } from '#store/record-codec.ts';
+import { packNumbers } from '#domain/summary.ts';
+import type { ReleaseRef } from '#store/child-store.ts';
 import { fresh, namedReport, namedReports, shuffledWithRepeats, STAGES } from '#test/harness/arbitraries.ts';
 import { openStores } from '#test/harness/stores.ts';
 
@@ -24,19 +24,18 @@ async function enrolled(children: number): Promise<{ rollout: Rollout; ids: stri
   const n = serial++;
   const ids = Array.from({ length: children }, (_, i) => `c${n}-${i}`);
   const plan = PRESETS['global-incremental'];
-  const rollout = startRollout(publishedRollout(`r${n}`, stages, plan), plan, 1_000, 0);
+  const rollout = startRollout(publishedRollout(`r${n}`, String(n + 1), stages, plan), plan, 1_000, 0);
   for (const id of ids) {
-    await s.children.join({ id, at: 1_000, area: '[]', areaDigest: 'd', childCount: 0 });
+    await s.join({ id, at: 1_000, area: 'A', digest: 'd', childCount: 0 });
     await s.enrolment.enrolChild(s.children.partition(id), rollout, id);
   }
   return { rollout, ids };
 }
 
-const send = async (release: string, id: string, reports: readonly Report[]) =>
-  parseApplied(await s.children.apply({ id, release, at: reports[0]?.at ?? '', attempt: 1, reports }));
+const send = (ref: ReleaseRef, id: string, reports: readonly Report[]) =>
+  s.children.apply(ref, { id, at: reports[0]?.at ?? '', attempt: 1, reports });
 
-const recordOf = async (release: string, id: string) =>
-  parseRecord(await s.client.hgetall(s.keys.record(s.children.partition(id), release, id)));
+const recordOf = ({ tag }: ReleaseRef, id: string) => s.children.record(tag, id);
 
 async function totals(release: string): Promise<Record<string, number>> {
   const all: Record<string, number> = {};
@@ -60,9 +59,9 @@ describe('applying results', () => {
         let model = fresh();
         for (const [named, hide] of messages) {
           const report = hide ? { ...named, stage: null } : named;
-          await send(rollout.release, id, [report]);
+          await send(rollout, id, [report]);
           model = applyReport(model, report);
-          const stored = await recordOf(rollout.release, id);
+          const stored = await recordOf(rollout, id);
           expect(stored?.stages).toEqual(model.stages);
           expect(stored?.status).toBe(releaseStatusOf(model));
           const rank = await s.client.zscore(s.keys.index(s.children.partition(id), rollout.release), id);
@@ -72,6 +71,45 @@ describe('applying results', () => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  it('applies many messages in one call as one by one, each whole or not at all', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(course, { minLength: 2, maxLength: 8 }), async (fleet) => {
+        const [together, alone] = [await enrolled(fleet.length), await enrolled(fleet.length)];
+        for (let p = 0; p < s.partitions; p++) {
+          const messages = fleet.flatMap((reports, i) => {
+            const id = together.ids[i] ?? '';
+            if (s.children.partition(id) !== p) return [];
+            return reports.map((report) => ({ id, at: report.at, attempt: 1, reports: [report] }));
+          });
+          const codes = (await s.children.applyAll(p, together.rollout, messages)).map(({ code }) => code);
+          expect(codes).toEqual(messages.map(() => 'ok'));
+        }
+        for (const [i, reports] of fleet.entries())
+          for (const report of reports) await send(alone.rollout, alone.ids[i] ?? '', [report]);
+        expect(await totals(together.rollout.release)).toEqual(await totals(alone.rollout.release));
+        for (const [i, id] of together.ids.entries())
+          expect((await recordOf(together.rollout, id))?.stages).toEqual(
+            (await recordOf(alone.rollout, alone.ids[i] ?? ''))?.stages,
+          );
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('leaves the others of a call whole when one message is refused', async () => {
+    const { rollout, ids } = await enrolled(6);
+    const p = s.children.partition(ids[0] ?? '');
+    const here = ids.filter((id) => s.children.partition(id) === p);
+    const [broken = '', ...fine] = here;
+    await s.client.del(s.keys.child(p, broken));
+    await s.client.set(s.keys.child(p, broken), 'no hash');
+    const messages = here.map((id) => ({ id, at: 2_000, attempt: 1, reports: [completed(0, 1)] }));
+    const applied = await s.children.applyAll(p, rollout, messages);
+    expect(applied.map(({ code }) => code)).toEqual(['refused', ...fine.map(() => 'ok')]);
+    for (const id of fine) expect((await recordOf(rollout, id))?.stages[0]?.status).toBe(4);
+    expect((await totals(rollout.release))['s0.4'] ?? 0).toBe(fine.length);
   });
 
   it('commutes: any order, any number of times, any split into messages, from several clients (law 2, law 3)', async () => {
@@ -84,10 +122,10 @@ describe('applying results', () => {
         async (fleet) => {
           const { rollout, ids } = await enrolled(fleet.length);
           await Promise.all(
-            fleet.flatMap(([, shuffled], i) => shuffled.map((report) => send(rollout.release, ids[i] ?? '', [report]))),
+            fleet.flatMap(([, shuffled], i) => shuffled.map((report) => send(rollout, ids[i] ?? '', [report]))),
           );
           const models = fleet.map(([reports]) => reports.reduce(applyReport, fresh()));
-          const stored = await Promise.all(ids.map((id) => recordOf(rollout.release, id)));
+          const stored = await Promise.all(ids.map((id) => recordOf(rollout, id)));
           stored.forEach((record, i) => expect(record?.stages).toEqual(models[i]?.stages));
           expect(await totals(rollout.release)).toEqual(Object.fromEntries(foldContributions(models)));
         },
@@ -101,8 +139,8 @@ describe('applying results', () => {
       fc.asyncProperty(fc.array(course, { minLength: 2, maxLength: 6 }), async (fleet) => {
         const { rollout, ids } = await enrolled(fleet.length);
         for (const [i, reports] of fleet.entries())
-          for (const report of reports) await send(rollout.release, ids[i] ?? '', [report]);
-        const records = await Promise.all(ids.map((id) => recordOf(rollout.release, id)));
+          for (const report of reports) await send(rollout, ids[i] ?? '', [report]);
+        const records = await Promise.all(ids.map((id) => recordOf(rollout, id)));
         const recount = foldContributions(records.filter((record) => record !== null));
         expect(await totals(rollout.release)).toEqual(Object.fromEntries(recount));
       }),
@@ -116,9 +154,8 @@ const completed = (stage: number | null, next: number | null, at = 2_000): Repor
   status: 4,
   next,
   at,
-  digest: `a${next ?? 'f'}`,
-  counters: ['f2:7'],
-  summary: '1',
+  digest: `a${next ?? 'f'}`.padEnd(12, '0'),
+  summary: packNumbers([1, 1, 1, 1, 1, 1, 1.3, 1, 1, 0, 0]),
 });
 
 describe('a download', () => {
@@ -128,12 +165,12 @@ describe('a download', () => {
       ids: [id = ''],
     } = await enrolled(1);
     expect((await s.children.forPoll(id))?.offers).toEqual([{ release: rollout.release, epoch: 1 }]);
-    const all = await Promise.all(Array.from({ length: 20 }, () => s.children.download(id, rollout.release)));
+    const all = await Promise.all(Array.from({ length: 20 }, () => s.children.download(id, rollout)));
     expect(all.filter((applied) => applied.code === 'ok' && applied.changed)).toHaveLength(1);
     expect(await totals(rollout.release)).toEqual({ n: 1, r2: 1, 's0.1': 1 });
     const view = await s.children.forPoll(id);
     expect(view?.offers).toEqual([]);
-    expect(view?.underway).toBe(rollout.release);
+    expect(view?.underway).toEqual({ release: rollout.release, tag: rollout.tag });
   });
 
   it('restarts nothing when it comes again later', async () => {
@@ -141,17 +178,17 @@ describe('a download', () => {
       rollout,
       ids: [id = ''],
     } = await enrolled(1);
-    await send(rollout.release, id, [completed(0, 1)]);
+    await send(rollout, id, [completed(0, 1)]);
     const before = await totals(rollout.release);
-    await s.children.download(id, rollout.release);
+    await s.children.download(id, rollout);
     expect(await totals(rollout.release)).toEqual(before);
   });
 
   it('is no way in for a child that is not enrolled', async () => {
     const { rollout } = await enrolled(1);
-    await s.children.join({ id: 'stranger', at: 1, area: '[]', areaDigest: 'd', childCount: 0 });
-    expect(await s.children.download('stranger', rollout.release)).toEqual({ code: 'absent' });
-    expect(await recordOf(rollout.release, 'stranger')).toBeNull();
+    await s.join({ id: 'stranger', at: 1, area: 'A', digest: 'd', childCount: 0 });
+    expect(await s.children.download('stranger', rollout)).toEqual({ code: 'absent' });
+    expect(await recordOf(rollout, 'stranger')).toBeNull();
   });
 });
 
@@ -161,11 +198,11 @@ describe('results that name no stage', () => {
       rollout,
       ids: [one = '', two = ''],
     } = await enrolled(2);
-    await send(rollout.release, one, [completed(null, 1)]);
-    await send(rollout.release, one, [completed(null, 2)]);
-    await send(rollout.release, two, [completed(null, 1), completed(null, 2), completed(null, null)]);
-    expect((await recordOf(rollout.release, one))?.stages.map((x) => x.status)).toEqual([4, 4, 1]);
-    expect((await recordOf(rollout.release, two))?.stages.map((x) => x.status)).toEqual([4, 4, 4]);
+    await send(rollout, one, [completed(null, 1)]);
+    await send(rollout, one, [completed(null, 2)]);
+    await send(rollout, two, [completed(null, 1), completed(null, 2), completed(null, null)]);
+    expect((await recordOf(rollout, one))?.stages.map((x) => x.status)).toEqual([4, 4, 1]);
+    expect((await recordOf(rollout, two))?.stages.map((x) => x.status)).toEqual([4, 4, 4]);
     expect((await s.children.forPoll(two))?.underway).toBeNull();
   });
 
@@ -174,11 +211,8 @@ describe('results that name no stage', () => {
       rollout,
       ids: [id = ''],
     } = await enrolled(1);
-    await Promise.all([
-      send(rollout.release, id, [completed(null, 1)]),
-      send(rollout.release, id, [completed(null, 1)]),
-    ]);
-    expect((await recordOf(rollout.release, id))?.stages.map((x) => x.status)).toEqual([4, 1, 0]);
+    await Promise.all([send(rollout, id, [completed(null, 1)]), send(rollout, id, [completed(null, 1)])]);
+    expect((await recordOf(rollout, id))?.stages.map((x) => x.status)).toEqual([4, 1, 0]);
   });
 });
 
@@ -189,17 +223,11 @@ describe('what can not be applied', () => {
       ids: [id = ''],
     } = await enrolled(1);
     const before = await totals(rollout.release);
-    expect(await send('nothing', id, [completed(0, 1)])).toEqual({ code: 'absent' });
-    const stale = await s.children.apply({
-      id,
-      release: rollout.release,
-      at: 5,
-      attempt: 7,
-      reports: [completed(0, 1)],
-    });
-    expect(parseApplied(stale)).toEqual({ code: 'stale' });
-    await s.client.del(s.keys.child(s.children.partition(id), id));
-    expect(await send(rollout.release, id, [completed(0, 1)])).toEqual({ code: 'gone' });
+    expect(await send({ release: 'nothing', tag: '9999' }, id, [completed(0, 1)])).toEqual({ code: 'absent' });
+    const stale = await s.children.apply(rollout, { id, at: 5, attempt: 7, reports: [completed(0, 1)] });
+    expect(stale).toEqual({ code: 'stale' });
+    expect(await s.children.delete(id, 9_000, [rollout.release])).toBe('deleted');
+    expect(await send(rollout, id, [completed(0, 1)])).toEqual({ code: 'gone' });
     expect(await totals(rollout.release)).toEqual(before);
   });
 });

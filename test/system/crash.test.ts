@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { contributionOf, foldContributions } from '#domain/record.ts';
 import { startFleet } from '#services/simulator/fleet.ts';
 import { createKeys } from '#store/keys.ts';
-import { parseRecord } from '#store/record-codec.ts';
+import { createStores } from '#store/stores.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
 import { createOperator } from '#test/harness/operator.ts';
 import { type RoleProcess, startRole } from '#test/harness/processes.ts';
@@ -47,11 +47,11 @@ async function countsAreTrue(redis: TestRedis, release: string): Promise<void> {
   try {
     await untilReady(client);
     const keys = createKeys('uc');
+    const { children, releases } = createStores(client, keys, PARTITIONS);
+    const tag = (await releases.rollout(release))?.tag ?? '';
     for (let p = 0; p < PARTITIONS; p++) {
       const ids = await client.zrange(keys.index(p, release), 0, '-1');
-      const records = await Promise.all(
-        ids.map(async (id) => parseRecord(await client.hgetall(keys.record(p, release, id)))),
-      );
+      const records = await Promise.all(ids.map((id) => children.record(tag, id)));
       const recount = foldContributions(records.filter((record) => record !== null));
       const counts = Object.entries(await client.hgetall(keys.agg(p, release))).filter(
         ([field]) => !field.startsWith('@'),

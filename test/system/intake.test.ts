@@ -3,6 +3,7 @@ import { Queue } from 'bullmq';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decide } from '#domain/decide.ts';
 import { partitionOf } from '#domain/ids.ts';
+import { encodeMessage } from '#queue/message.ts';
 import { createMetrics } from '#runtime/metrics.ts';
 import { createLog } from '#runtime/log.ts';
 import { createKeys } from '#store/keys.ts';
@@ -75,7 +76,8 @@ describe('an acknowledged message', () => {
     await enrolledChildren('buried', 'd1', 'd2');
     await m.child('d1').result('buried', 'Canary', 2, 'Test');
     await m.child('d2').result('buried', 'Canary', 2, 'Test');
-    await client.del(keys.child(partitionOf('d1', PARTITIONS), 'd1'));
+    // As a delete leaves it: its record stays.
+    await client.hdel(keys.child(partitionOf('d1', PARTITIONS), 'd1'), 'f');
     await using worker = await m.startWorker();
     void worker;
     await until(
@@ -104,7 +106,8 @@ describe('a batch', () => {
       metrics: createMetrics('test'),
       log: createLog('test', 'silent'),
     });
-  const join = (id: string) => ({ k: 'join', id, at: 1, area: '[]', areaDigest: 'd', childCount: 0 });
+  const join = (id: string) => encodeMessage({ k: 'join', id, at: 1, area: 'A', digest: 'd', childCount: 0 });
+  const lines = (...all: string[]): string => all.join('\n');
   const dead = async (p: number) =>
     (await client.lrange(keys.dead(p), 0, -1)).map((text) => JSON.parse(text) as { reason: string; message: unknown });
   const idsOf = (p: number, prefix: string): string[] =>
@@ -118,13 +121,13 @@ describe('a batch', () => {
     const queue = new Queue('intake', { connection: client, prefix: keys.partition(1) });
     const job = await queue.add(
       'batch',
-      { messages: [join(a), join(b)] },
+      { lines: lines(join(a), join(b)) },
       { attempts: 1_000_000, removeOnComplete: true },
     );
     // Each takes the batch over from the one before, and is killed with it in its hands.
     for (let kills = 1; kills <= 3; kills++) await (await startHangingWorker(m.redis.url, keys.partition(1))).kill();
     expect((await queue.getJob(job.id ?? ''))?.stalledCounter).toBe(2);
-    await client.hset(keys.meta, { schema: '1', partitions: PARTITIONS });
+    await client.hset(keys.meta, { schema: '2', partitions: PARTITIONS });
     await using worker = await m.startWorker();
     void worker;
     await until('it is applied', async () => (await client.exists(keys.child(1, a), keys.child(1, b))) === 2);
@@ -140,7 +143,7 @@ describe('a batch', () => {
     await client.flushall();
     const [a = '', b = '', c = ''] = idsOf(2, 'y');
     await client.hset(keys.tried(2, 'job'), '1', 2);
-    await applier()(2, { id: 'job', stalled: 3, messages: [join(a), join(b), join(c)] });
+    await applier()(2, { id: 'job', stalled: 3, lines: lines(join(a), join(b), join(c)) });
     expect(await client.exists(keys.child(2, a), keys.child(2, c))).toBe(2);
     expect(await client.exists(keys.child(2, b), keys.tried(2, 'job'))).toBe(0);
     expect(await dead(2)).toMatchObject([{ reason: 'its worker died each time it was tried', message: { id: b } }]);
@@ -150,7 +153,7 @@ describe('a batch', () => {
     await client.flushall();
     const [a = '', b = ''] = idsOf(3, 'z');
     await client.set(keys.child(3, a), 'not a hash');
-    await applier()(3, { id: 'job', stalled: 0, messages: [join(a), { k: 'nonsense' }, join(b)] });
+    await applier()(3, { id: 'job', stalled: 0, lines: lines(join(a), 'nonsense', join(b)) });
     expect(await client.exists(keys.child(3, b))).toBe(1);
     expect((await dead(3)).map(({ reason }) => reason.replace(/:.*/, '')).sort()).toEqual([
       'Redis refused it',
@@ -163,12 +166,12 @@ describe('a batch', () => {
     const [a = ''] = idsOf(0, 'w');
     await client.config('SET', 'maxmemory', '1');
     try {
-      await expect(applier()(0, { id: 'job', stalled: 0, messages: [join(a)] })).rejects.toThrow(/OOM/);
+      await expect(applier()(0, { id: 'job', stalled: 0, lines: join(a) })).rejects.toThrow(/OOM/);
     } finally {
       await client.config('SET', 'maxmemory', '0');
     }
     expect(await dead(0)).toEqual([]);
-    await applier()(0, { id: 'job', stalled: 0, messages: [join(a)] });
+    await applier()(0, { id: 'job', stalled: 0, lines: join(a) });
     expect(await client.exists(keys.child(0, a))).toBe(1);
   });
 });
@@ -176,7 +179,7 @@ describe('a batch', () => {
 describe('ticks', () => {
   it('may overlap: one of them writes, and nothing is done twice', async () => {
     await client.flushall();
-    await client.hset(keys.meta, { schema: '1', partitions: PARTITIONS });
+    await client.hset(keys.meta, { schema: '2', partitions: PARTITIONS });
     await enrolledChildren('overlap', 'o1', 'o2');
     for (const id of ['o1', 'o2']) await m.child(id).download('overlap');
     for (const id of ['o1', 'o2']) await m.child(id).result('overlap', 'Canary', 2, 'Test');
@@ -208,11 +211,13 @@ describe('ticks', () => {
 
   it('stop enrolling when the rollout was aborted in the middle of it', async () => {
     await client.flushall();
-    await client.hset(keys.meta, { schema: '1', partitions: PARTITIONS });
+    await client.hset(keys.meta, { schema: '2', partitions: PARTITIONS });
     const stores = createStores(client, keys, PARTITIONS);
     const at = Date.now();
     for (let i = 0; i < 5_000; i++)
-      await stores.children.join({ id: `many-${i}`, at: at - 1, area: '[]', areaDigest: 'd', childCount: 0 });
+      await stores.children.joinAll(partitionOf(`many-${i}`, PARTITIONS), [
+        { id: `many-${i}`, at: at - 1, area: 'A', digest: 'd', childCount: 0 },
+      ]);
     await m.operator.publish('halfway');
     await using scheduler = await m.startScheduler();
     await m.operator.start('halfway');

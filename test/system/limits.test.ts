@@ -74,10 +74,10 @@ describe('the sweep', () => {
     const s = await openStores(stack);
     const now = 10_000_000;
     const plan = PRESETS['global-incremental'];
-    const rollout = startRollout(publishedRollout('on', [{ name: 'A', type: 'A/B' }], plan), plan, now, 0);
+    const rollout = startRollout(publishedRollout('on', '1', [{ name: 'A', type: 'A/B' }], plan), plan, now, 0);
     await s.client.hset(s.keys.rollout('on'), { v: 1, doc: JSON.stringify(rollout) });
     // More who have to stay than a batch holds, and all of them silent for longer than the others.
-    const join = (id: string, at: number) => s.children.join({ id, at, area: '[]', areaDigest: 'd', childCount: 0 });
+    const join = (id: string, at: number) => s.join({ id, at, area: 'A', digest: 'd', childCount: 0 });
     for (let i = 0; i < 1_100; i++) {
       await join(`held-${i}`, 1_000 + i);
       await s.enrolment.enrolChild(s.children.partition(`held-${i}`), rollout, `held-${i}`);
@@ -98,6 +98,6 @@ describe('the sweep', () => {
     await s.client.hset(s.keys.rollout('on'), { v: 2, doc: JSON.stringify(abortRollout(rollout, now, 'over')) });
     expect(await sweep()).toBe(1_100);
     // Its release record stays.
-    expect(await s.children.record('on', 'held-0')).not.toBeNull();
+    expect(await s.children.record('1', 'held-0')).not.toBeNull();
   });
 });

@@ -1,15 +1,23 @@
 /**
- * Applies a batch of messages, each by one atomic Lua call, all in one round trip. Every message is a join or a
- * last-writer-wins, so a batch that is applied again, or half applied twice, changes nothing.
+ * Applies a batch of messages: those of a kind, and results of a release, by one atomic Lua call for some of them at a
+ * time. Every message is a join or a last-writer-wins, so a batch that is applied again, or half applied twice, changes
+ * nothing.
  */
-import { type IntakeMessage, intakeMessage } from '#queue/catalogue.ts';
+import {
+  decodeMessage,
+  type IntakeMessage,
+  type JoinMessage,
+  type ResultMessage,
+  type SignMessage,
+} from '#queue/message.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
-import { type ChildStore, parseApplied } from '#store/child-store.ts';
+import type { Applied, ChildStore, Noted } from '#store/child-store.ts';
 import type { Keys } from '#store/keys.ts';
 import { type Client, isRefused } from '#store/redis.ts';
-import type { ChainableCommander } from 'ioredis';
 
+/** Messages in one Lua call: enough to share its price, few enough that nobody else waits long for Redis. */
+const AT_ONCE = 100;
 /** A batch that killed its worker this often is applied message by message. */
 const STALLS_BEFORE_CAUTION = 3;
 /** In caution, a message whose trying was never finished this often is set aside. */
@@ -17,64 +25,99 @@ const TRIES_BEFORE_DEAD = 2;
 const DEAD_LETTERS_KEPT = 100_000;
 const TRIED_FOR_S = 86_400;
 
-export type BatchJob = { id: string; stalled: number; messages: readonly unknown[] };
+export type BatchJob = { id: string; stalled: number; lines: string };
 
 type Deps = {
   client: Client;
   keys: Keys;
-  children: ChildStore;
+  children: Pick<ChildStore, 'applyAll' | 'joinAll' | 'heartbeatAll'>;
   kick(release: string): Promise<void>;
   metrics: Metrics;
   log: Logger;
 };
 
-type Outcome = { dead: string } | { changed: string | null };
+type Outcome = { dead: string } | { changed: ResultMessage | null };
+/** Messages that one Lua call may take together, with the call. */
+type Group = { messages: IntakeMessage[]; apply(): Promise<Outcome[]> };
 
 export function createBatchApplier({ client, keys, children, kick, metrics, log }: Deps) {
-  function send(message: IntakeMessage, on: Client | ChainableCommander): Promise<unknown> {
-    if (message.k === 'join') return children.join(message, on);
-    if (message.k === 'sign') return children.heartbeat(message, on);
-    return children.apply(message, on);
-  }
+  const refused = (why: string): Outcome => ({ dead: `Redis refused it: ${why}` });
+  const notedOutcome = (noted: Noted): Outcome => (typeof noted === 'number' ? { changed: null } : refused(noted.why));
 
-  function outcomeOf(message: IntakeMessage, reply: unknown): Outcome {
-    metrics.applied.inc({ kind: message.k });
-    if (message.k !== 'result') return { changed: null };
-    const applied = parseApplied(reply);
+  function appliedOutcome(message: ResultMessage, applied: Applied): Outcome {
+    if (applied.code === 'refused') return refused(applied.why);
     if (applied.code === 'gone') return { dead: 'its child was deleted' };
     if (applied.code === 'absent') return { dead: 'its child is no longer enrolled' };
-    return { changed: applied.code === 'ok' && applied.changed ? message.release : null };
+    return { changed: applied.code === 'ok' && applied.changed ? message : null };
+  }
+
+  const joins = (p: number, messages: JoinMessage[]): Group => ({
+    messages,
+    apply: async () => (await children.joinAll(p, messages)).map(notedOutcome),
+  });
+  const signs = (p: number, messages: SignMessage[]): Group => ({
+    messages,
+    apply: async () => (await children.heartbeatAll(p, messages)).map(notedOutcome),
+  });
+  const results = (p: number, messages: [ResultMessage, ...ResultMessage[]]): Group => ({
+    messages,
+    apply: async () => {
+      const all = await children.applyAll(p, messages[0], messages);
+      return messages.map((message, i) => appliedOutcome(message, all[i] ?? { code: 'absent' }));
+    },
+  });
+
+  function groupsOf(p: number, messages: readonly IntakeMessage[]): Group[] {
+    const groups: Group[] = [];
+    const byRelease = Map.groupBy(
+      messages.filter((message) => message.k === 'result'),
+      ({ release }) => release,
+    );
+    for (const some of slices(messages.filter(({ k }) => k === 'join'))) groups.push(joins(p, some as JoinMessage[]));
+    for (const ofRelease of byRelease.values())
+      for (const some of slices(ofRelease)) groups.push(results(p, some as [ResultMessage, ...ResultMessage[]]));
+    for (const some of slices(messages.filter(({ k }) => k === 'sign'))) groups.push(signs(p, some as SignMessage[]));
+    return groups;
   }
 
   async function bury(partition: number, message: unknown, reason: string): Promise<void> {
     const entry = JSON.stringify({ at: new Date().toISOString(), reason, message });
     await client.lpush(keys.dead(partition), entry);
     await client.ltrim(keys.dead(partition), 0, DEAD_LETTERS_KEPT - 1);
-    metrics.deadLetters.inc({ reason });
+    metrics.deadLetters.inc({ reason: reason.replace(/:.*/s, '') });
     log.warn({ partition, reason, message }, 'a message was set aside: it could not be applied');
   }
 
   /** Errors that say nothing about a message fail the batch, which is then tried again as a whole. */
-  function verdict(message: IntakeMessage, error: Error | null, reply: unknown): Outcome {
-    if (error === null) return outcomeOf(message, reply);
-    if (!isRefused(error)) throw error;
-    return { dead: `Redis refused it: ${error.message}` };
+  async function applyGroup(p: number, { messages, apply }: Group): Promise<Outcome[]> {
+    try {
+      return await apply();
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      if (messages.length === 1) return [refused((error as Error).message)];
+      const alone = await Promise.all(
+        messages.flatMap((message) => groupsOf(p, [message])).map((group) => applyGroup(p, group)),
+      );
+      return alone.flat();
+    }
   }
 
-  async function together(messages: readonly IntakeMessage[]): Promise<Outcome[]> {
-    const pipeline = client.pipeline();
-    for (const message of messages) void send(message, pipeline);
-    const replies = (await pipeline.exec()) ?? [];
-    return messages.map((message, i) => {
-      const [error, reply] = replies[i] ?? [new Error('the pipeline was dropped'), null];
-      return verdict(message, error, reply);
-    });
+  async function together(p: number, messages: readonly IntakeMessage[]): Promise<[IntakeMessage, Outcome][]> {
+    const groups = groupsOf(p, messages);
+    const outcomes = await Promise.all(groups.map((group) => applyGroup(p, group)));
+    return groups.flatMap((group, g) =>
+      group.messages.map((message, i): [IntakeMessage, Outcome] => [message, outcomes[g]?.[i] ?? { changed: null }]),
+    );
   }
 
   /** One by one, each marked before it's tried: the one that kills the worker goes to the dead letters alone. */
-  async function carefully(partition: number, job: BatchJob, messages: readonly IntakeMessage[]): Promise<Outcome[]> {
-    const marks = keys.tried(partition, job.id);
-    const outcomes: Outcome[] = [];
+  async function carefully(
+    p: number,
+    job: BatchJob,
+    messages: readonly IntakeMessage[],
+  ): Promise<[IntakeMessage, Outcome][]> {
+    const marks = keys.tried(p, job.id);
+    const outcomes: [IntakeMessage, Outcome][] = [];
     const tried = await client.hgetall(marks);
     const order = [...messages.entries()].sort(([a], [b]) => Number(tried[a] ?? 0) - Number(tried[b] ?? 0));
     // Those whose trying was never finished come last, so that the others are through before a worker may die again.
@@ -82,31 +125,46 @@ export function createBatchApplier({ client, keys, children, kick, metrics, log 
       const tries = await client.hincrby(marks, String(i), 1);
       await client.expire(marks, TRIED_FOR_S);
       if (tries > TRIES_BEFORE_DEAD) {
-        outcomes[i] = { dead: 'its worker died each time it was tried' };
+        outcomes.push([message, { dead: 'its worker died each time it was tried' }]);
         continue;
       }
-      const [error, reply] = await send(message, client).then(
-        (value) => [null, value] as const,
-        (reason: Error) => [reason, null] as const,
-      );
-      // It was the message's or Redis' doing, not a worker's death.
-      await client.hset(marks, String(i), 0);
-      outcomes[i] = verdict(message, error, reply);
+      try {
+        outcomes.push(...(await together(p, [message])));
+      } finally {
+        // It was the message's or Redis' doing, not a worker's death.
+        await client.hset(marks, String(i), 0);
+      }
     }
     return outcomes;
   }
 
+  /** Whoever holds an answer for one of these children looks again. */
+  async function tell(changed: readonly ResultMessage[]): Promise<void> {
+    if (changed.length === 0) return;
+    await client.publish(keys.moved, changed.map(({ id }) => id).join(' '));
+    for (const release of new Set(changed.map((message) => message.release))) await kick(release);
+  }
+
   return async (partition: number, job: BatchJob): Promise<void> => {
-    const parsed = job.messages.map((raw) => ({ raw, result: intakeMessage.safeParse(raw) }));
-    const messages = parsed.flatMap(({ result }) => (result.success ? [result.data] : []));
-    const outcomes =
-      job.stalled >= STALLS_BEFORE_CAUTION ? await carefully(partition, job, messages) : await together(messages);
-    for (const { raw, result } of parsed) if (!result.success) await bury(partition, raw, 'it is no known message');
-    const changed = new Set<string>();
-    for (const [i, outcome] of outcomes.entries())
-      if ('dead' in outcome) await bury(partition, messages[i], outcome.dead);
-      else if (outcome.changed !== null) changed.add(outcome.changed);
-    for (const release of changed) await kick(release);
-    await client.del(keys.tried(partition, job.id));
+    const messages: IntakeMessage[] = [];
+    for (const line of job.lines.split('\n')) {
+      const message = decodeMessage(line);
+      if (message === null) await bury(partition, line, 'it is no known message');
+      else messages.push(message);
+    }
+    const cautious = job.stalled >= STALLS_BEFORE_CAUTION;
+    const outcomes = cautious ? await carefully(partition, job, messages) : await together(partition, messages);
+    const changed: ResultMessage[] = [];
+    for (const [message, outcome] of outcomes) {
+      if ('dead' in outcome) await bury(partition, message, outcome.dead);
+      else if (outcome.changed !== null) changed.push(outcome.changed);
+    }
+    metrics.applied.inc(outcomes.length);
+    await tell(changed);
+    if (cautious) await client.del(keys.tried(partition, job.id));
   };
+}
+
+function slices<T>(list: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(list.length / AT_ONCE) }, (_, i) => list.slice(i * AT_ONCE, (i + 1) * AT_ONCE));
 }

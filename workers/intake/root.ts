@@ -36,7 +36,7 @@ export async function startWorker(
         name: QUEUES.intake,
         prefix: keys.partition(p),
         concurrency: BATCHES_AT_ONCE,
-        process: (job) => apply(p, { id: job.id ?? '', stalled: job.stalledCounter, messages: job.data.messages }),
+        process: (job) => apply(p, { id: job.id ?? '', stalled: job.stalledCounter, lines: job.data.lines }),
       },
       queues,
       log,

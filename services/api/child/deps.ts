@@ -1,5 +1,5 @@
 import type { ParameterizedContext } from 'koa';
-import type { IntakeMessage } from '#queue/catalogue.ts';
+import type { IntakeMessage } from '#queue/message.ts';
 import type { Config } from '#runtime/config.ts';
 import type { ChildStore } from '#store/child-store.ts';
 import type { Clock } from '#store/redis-clock.ts';
@@ -8,6 +8,8 @@ import type { Hold } from '../hold.ts';
 import type { LoadGuard } from '../load-guard.ts';
 import type { ReleaseCache } from '../release-cache.ts';
 import type { Signs } from '../signs.ts';
+import type { Steering } from '../steering.ts';
+import type { Waiting } from '../waiting.ts';
 
 /** Puts a message into the queue of its child's partition; resolved once it's there (law 1). */
 export type Intake = { submit(message: IntakeMessage, hold: boolean): Promise<void> };
@@ -24,6 +26,8 @@ export type ChildDeps = {
   load: LoadGuard;
   hold: Hold;
   clock: Clock;
+  waiting: Waiting;
+  steering: Steering;
 };
 
 export type ChildHandler = (ctx: ParameterizedContext) => Promise<void>;

@@ -29,8 +29,8 @@ export function releaseHandler({ children, cache, files, hold }: ChildDeps): Chi
       });
       const enrolled =
         ctx.method === 'HEAD' || !served
-          ? (await children.forEndStage(childID, releaseID)) !== null
-          : (await children.download(childID, releaseID)).code === 'ok';
+          ? (await children.head(entry.rollout.tag, childID)) !== null
+          : (await children.download(childID, entry.rollout)).code === 'ok';
       if (!enrolled) {
         for (const header of ['ETag', 'Accept-Ranges', 'Content-Range', 'Content-Disposition']) ctx.remove(header);
         throw new ChildError(404, `releaseID: child ${childID} is not enrolled in release ${releaseID}`);

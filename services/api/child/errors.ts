@@ -13,19 +13,43 @@ export class ChildError extends Error {
   }
 }
 
+export const OVERLOADED = 'the manager has more to do than it can, try again';
+
 const RETRY_AFTER_S = 5;
 const MAX_TEXT = 500;
 
-export function textErrors(log: Logger): Middleware {
+export type ErrorAnswer = { status: number; headers: Record<string, string>; text: string };
+export type DescribeError = (error: unknown) => ErrorAnswer;
+
+/** Never a 500: an unexpected error is the manager's trouble, and the child is to try again. */
+export const describeErrors =
+  (log: Logger): DescribeError =>
+  (error) => {
+    if (error instanceof ChildError) return textAnswer(error.status, error.message);
+    const cause = error instanceof NotAccepted ? (error.cause ?? error) : error;
+    if (error instanceof NotAccepted || isTransient(error)) log.debug({ err: cause }, 'a child request was refused');
+    else log.error({ err: error }, 'a child request failed');
+    return textAnswer(503, 'the manager is not able to take this now, try again');
+  };
+
+const textAnswer = (status: number, message: string): ErrorAnswer => ({
+  status,
+  headers: {
+    'Content-Type': 'text/plain; charset=utf-8',
+    ...(status === 503 && { 'Retry-After': String(RETRY_AFTER_S) }),
+  },
+  text: `${oneLine(message)}\n`,
+});
+
+export function textErrors(describe: DescribeError): Middleware {
   return async (ctx, next) => {
     try {
       await next();
     } catch (error) {
-      const { status, message } = describe(error, log);
+      const { status, headers, text } = describe(error);
       ctx.status = status;
-      if (status === 503) ctx.set('Retry-After', String(RETRY_AFTER_S));
-      ctx.type = 'text/plain';
-      ctx.body = `${oneLine(message)}\n`;
+      ctx.set(headers);
+      ctx.body = text;
     }
   };
 }
@@ -34,12 +58,3 @@ export function textErrors(log: Logger): Middleware {
 const oneLine = (text: string): string =>
   // oxlint-disable-next-line no-control-regex
   text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').slice(0, MAX_TEXT);
-
-/** Never a 500: an unexpected error is the manager's trouble, and the child is to try again. */
-function describe(error: unknown, log: Logger): { status: number; message: string } {
-  if (error instanceof ChildError) return { status: error.status, message: error.message };
-  const cause = error instanceof NotAccepted ? (error.cause ?? error) : error;
-  if (error instanceof NotAccepted || isTransient(error)) log.debug({ err: cause }, 'a child request was refused');
-  else log.error({ err: error }, 'a child request failed');
-  return { status: 503, message: 'the manager is not able to take this now, try again' };
-}

@@ -1,23 +1,33 @@
 /** `POST /poll`: one read; a write only for what changed, and that goes through the queue. */
-import { createHash, randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { offers } from '#domain/rollout.ts';
-import type { PollView } from '#store/child-store.ts';
+import { packArea } from '#store/area-codec.ts';
+import type { Join, PollView } from '#store/child-store.ts';
 import { pollRequest } from '#wire/child.ts';
-import { readJson } from './body.ts';
-import type { ChildDeps, ChildHandler } from './deps.ts';
+import { parseJson } from './body.ts';
+import type { ChildDeps } from './deps.ts';
 import { ChildError } from './errors.ts';
+import type { Gone } from '../waiting.ts';
 
-type Poll = { id: string; area: string; areaDigest: string; childCount: number };
+export type Poll = ReturnType<typeof createPoll>;
 
-export function pollHandler({ config, children, cache, intake, signs, load, clock }: ChildDeps): ChildHandler {
-  async function join(poll: Poll): Promise<void> {
-    await intake.submit({ k: 'join', at: clock.now(), ...poll }, false);
-  }
+/** The first member of this name in the text. Whether it's the one that counts is proved by the digest alone. */
+const ID = /"id"\s*:\s*"([A-Za-z0-9._:-]{1,128})"/;
+const DIGEST_LENGTH = 12;
 
+export function createPoll({ children, cache, intake, signs, load, clock, waiting, config }: ChildDeps) {
   function noteSign(id: string, view: PollView): void {
     const stale = clock.now() - view.lastSeen > config.seenPrecisionMs;
-    const suspect = view.underway !== null && !view.left;
-    if (stale || suspect) signs.note({ id, release: view.underway ?? '', kind: 'poll' });
+    if (!stale && (view.underway === null || view.left)) return;
+    const about = view.underway ?? { release: '', tag: '' };
+    signs.note({ id, ...about, kind: 'poll' });
+  }
+
+  /** Another wording of what is known is taken over only when its child's last-seen time is due anyhow. */
+  function isNews(join: Join, { digest, place, lastSeen }: PollView): boolean {
+    if (digest === join.digest) return false;
+    const same = place?.area === join.area && place.childCount === join.childCount;
+    return !same || join.at - lastSeen > config.seenPrecisionMs;
   }
 
   async function firstOffer({ offers: pending }: PollView): Promise<string> {
@@ -30,23 +40,54 @@ export function pollHandler({ config, children, cache, intake, signs, load, cloc
     return '';
   }
 
-  return async (ctx) => {
-    const body = await readJson(ctx.req, pollRequest, config.bodyLimit);
-    if (load.shedding()) throw new ChildError(503, 'the manager has a backlog, try again');
-    const area = JSON.stringify(body.area);
-    const id = body.id === '' ? randomUUID() : body.id;
-    const poll = { id, area, areaDigest: digestOf(area), childCount: body.childCount };
-    const view = body.id === '' ? null : await children.forPoll(id);
-    if (view === null) {
-      if (load.full()) throw new ChildError(503, 'the manager takes no more children');
-      await join(poll);
-      ctx.body = { id, new_release: '' };
-      return;
-    }
-    if (view.areaDigest !== poll.areaDigest || view.childCount !== poll.childCount) await join(poll);
+  /** Holds the answer while there is no offer, if answers are held. */
+  async function answer(id: string, view: PollView, gone: Gone): Promise<string> {
     noteSign(id, view);
-    ctx.body = { id, new_release: await firstOffer(view) };
+    const release = view.offers.length === 0 ? '' : await firstOffer(view);
+    if (release !== '' || !waiting.holds) return answerOf(id, release);
+    const held = await waiting.hold(id, gone, async () => {
+      const now = await children.forPoll(id);
+      const offered = now === null ? '' : await firstOffer(now);
+      return { done: offered !== '', value: offered, wakes: now?.offers.map((offer) => offer.release) ?? [] };
+    });
+    return answerOf(id, held ?? '');
+  }
+
+  return {
+    /**
+     * The answer to a poll that is byte for byte, but for its id, the one that was checked last for its child; null for
+     * any other. Its digest was kept when it was checked, so nothing in it has to be looked at again.
+     */
+    async known(text: string, gone: Gone): Promise<string | null> {
+      const id = ID.exec(text)?.[1];
+      if (id === undefined) return null;
+      const view = await children.forPoll(id);
+      return view === null || view.digest !== digestOf(text, id) ? null : answer(id, view, gone);
+    },
+
+    /** The answer to any poll. Errors: 400; 503 while polls are shed, or no more children are taken. */
+    async any(text: string, gone: Gone): Promise<string> {
+      const body = parseJson(text, pollRequest);
+      const id = body.id === '' ? randomUUID() : body.id;
+      const join = {
+        id,
+        at: clock.now(),
+        area: packArea(body.area),
+        digest: digestOf(text, id),
+        childCount: body.childCount,
+      };
+      const view = body.id === '' ? null : await children.forPoll(id, true);
+      if (view === null && load.full()) throw new ChildError(503, 'the manager takes no more children');
+      if (view === null || isNews(join, view)) await intake.submit({ k: 'join', ...join }, false);
+      return view === null ? answerOf(id, '') : answer(id, view, gone);
+    },
   };
 }
 
-const digestOf = (area: string): string => createHash('sha1').update(area).digest('hex').slice(0, 16);
+/** Neither id needs an escape in JSON. */
+const answerOf = (id: string, release: string): string => `{"id":"${id}","new_release":"${release}"}`;
+
+/** Over the text of a poll without its id, so that a child's second poll, which has the id that it was given, is known. */
+function digestOf(text: string, id: string): string {
+  return hash('sha1', text.replace(`"${id}"`, '""'), 'base64url').slice(0, DIGEST_LENGTH);
+}

@@ -1,48 +1,56 @@
 /** `POST /result`: answered 200 once the result is in Redis (law 1), held while Redis is away: it's sent only once. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Report } from '#domain/record.ts';
 import { StageStatus } from '#domain/status.ts';
-import { sketchCounters } from '#domain/sketch.ts';
 import { namesNoStage } from '#domain/strategy.ts';
 import { packSummary } from '#domain/summary.ts';
-import { parseApplied } from '#store/child-store.ts';
+import type { ReleaseRef } from '#store/child-store.ts';
 import { type ChildResult, resultRequest } from '#wire/child.ts';
 import type { Entry } from '../release-cache.ts';
-import { readJson } from './body.ts';
-import type { ChildDeps, ChildHandler } from './deps.ts';
+import { parseJson } from './body.ts';
+import type { ChildDeps } from './deps.ts';
 import { ChildError } from './errors.ts';
+
+const DIGEST_LENGTH = 12;
 
 type Reports = Omit<Report, 'at'>[];
 
-export function resultHandler({ config, children, cache, intake, kick, hold, clock }: ChildDeps): ChildHandler {
+export type Result = ReturnType<typeof createResult>;
+
+export function createResult({ children, cache, intake, kick, hold, clock }: ChildDeps) {
   /** A result that names no stage is bound to the child's current one, so it can't wait in a queue. */
-  async function applyNow(id: string, release: string, reports: Reports): Promise<void> {
-    const applied = parseApplied(await children.apply({ id, release, at: '', attempt: '', reports }));
+  async function applyNow(id: string, { release, tag }: ReleaseRef, reports: Reports): Promise<void> {
+    const applied = await children.apply({ release, tag }, { id, at: '', attempt: '', reports });
     if (applied.code === 'gone') throw unknownChild(id);
     if (applied.code === 'absent') throw notEnrolled(id, release);
     // The periodic tick finds it as well.
     if (applied.code === 'ok' && applied.changed) void kick(release).catch(() => {});
   }
 
-  return async (ctx) => {
-    const result = await readJson(ctx.req, resultRequest, config.bodyLimit);
+  async function accept(result: ChildResult): Promise<void> {
     const { id, release } = result;
-    await hold(async () => {
-      const entry = await cache.get(release);
-      if (entry === null) throw new ChildError(404, `release_id: there is no release ${release}`);
-      const reports = bind(result, entry);
-      const { known, attempt } = await children.forResult(id, release);
-      if (!known) throw unknownChild(id);
-      if (attempt === null) throw notEnrolled(id, release);
-      const named = reports.flatMap(({ stage, next, ...rest }) =>
-        stage === null || next === 'following' ? [] : [{ ...rest, stage, next }],
-      );
-      if (named.length < reports.length) return applyNow(id, release, reports);
-      const message = named.map((report) => ({ ...report, counters: [...report.counters] }));
-      await intake.submit({ k: 'result', id, release, at: clock.now(), attempt, reports: message }, true);
-    });
-    ctx.status = 200;
-    ctx.body = '';
+    const entry = cache.peek(release) ?? (await cache.get(release));
+    if (entry === null) throw new ChildError(404, `release_id: there is no release ${release}`);
+    const { tag } = entry.rollout;
+    const reports = bind(result, entry);
+    const view = await children.forRelease(id, tag);
+    if (view === null) throw (await children.isKnown(id)) ? notEnrolled(id, release) : unknownChild(id);
+    if (!view.known) throw unknownChild(id);
+    const { attempt } = view.head;
+    const named = reports.flatMap(({ stage, next, ...rest }) =>
+      stage === null || next === 'following' ? [] : [{ ...rest, stage, next }],
+    );
+    if (named.length < reports.length) return applyNow(id, { release, tag }, reports);
+    await intake.submit({ k: 'result', id, release, tag, at: clock.now(), attempt, reports: named }, true);
+  }
+
+  return {
+    /** Answers with nothing, once the result is in Redis. */
+    async answer(text: string): Promise<string> {
+      const result = parseJson(text, resultRequest);
+      await hold(() => accept(result));
+      return '';
+    },
   };
 }
 
@@ -74,8 +82,7 @@ function bind({ reports }: ChildResult, { release, stageIndex }: Entry): Reports
       stage,
       status,
       next: bound,
-      digest: createHash('sha1').update(`${status} ${bound} ${packed}`).digest('hex').slice(0, 12),
-      counters: sketchCounters(summary),
+      digest: hash('sha1', `${status} ${bound} ${packed}`).slice(0, DIGEST_LENGTH),
       summary: packed,
     };
   });

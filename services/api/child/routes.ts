@@ -1,19 +1,26 @@
 /** The five child endpoints. */
 import { Router } from '@koa/router';
+import { readText } from './body.ts';
 import type { ChildDeps } from './deps.ts';
 import { functionsHandler, releaseHandler } from './download.ts';
-import { endStageHandler } from './end-stage.ts';
-import { ChildError } from './errors.ts';
-import { pollHandler } from './poll.ts';
-import { resultHandler } from './result.ts';
+import type { Endpoint } from './endpoints.ts';
+import { ChildError, OVERLOADED } from './errors.ts';
 
-export function childRoutes(deps: ChildDeps): Router {
+export function childRoutes(deps: ChildDeps, endpoints: readonly Endpoint[]): Router {
   const router = new Router();
-  router.post('/poll', pollHandler(deps));
+  for (const { path, kind, answer, askAgain } of endpoints)
+    router.post(path, async (ctx) => {
+      if (deps.load.refuses(kind)) throw new ChildError(503, OVERLOADED);
+      const text = await readText(ctx.req, deps.config.bodyLimit);
+      const body = await answer(text, (gone) => ctx.res.once('close', gone));
+      ctx.status = 200;
+      if (body !== '') ctx.type = 'application/json';
+      if (askAgain !== null) ctx.set('Retry-After', askAgain());
+      ctx.body = body;
+      if (body === '') ctx.remove('Content-Type');
+    });
   router.get('/release', releaseHandler(deps));
   router.get('/release/functions/:release_id', functionsHandler(deps));
-  router.post('/result', resultHandler(deps));
-  router.post('/end_stage', endStageHandler(deps));
   return router;
 }
 

@@ -190,10 +190,7 @@ export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
   }
 
   async function oneChild(rollout: Rollout, childId: string) {
-    const [record, [details]] = await Promise.all([
-      children.record(rollout.release, childId),
-      children.details([childId]),
-    ]);
+    const [record, [details]] = await Promise.all([children.record(rollout.tag, childId), children.details([childId])]);
     if (record === null && details == null) throw new ProblemError('not-found', `there is no child ${childId}`);
     return releaseChildView(childId, rollout, record, details?.leftAt ?? null);
   }

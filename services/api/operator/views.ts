@@ -94,7 +94,7 @@ async function namesIn(
   if (rollout.plan.locations === 'child') return locations.has(wait.location) ? [wait.location] : [];
   const behind = await snapshots.byRank(rollout.release, ...wait.ranks, NAMED_CHILDREN);
   if (wait.failedStage === undefined || behind.length >= NAMED_CHILDREN) return behind;
-  return [...behind, ...(await snapshots.failedIn(rollout.release, wait.failedStage, NAMED_CHILDREN - behind.length))];
+  return [...behind, ...(await snapshots.failedIn(rollout, wait.failedStage, NAMED_CHILDREN - behind.length))];
 }
 
 const waitingChild = (id: string, details: ChildDetails | null, now: number) => ({

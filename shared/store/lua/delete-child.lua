@@ -10,11 +10,11 @@ local mine = redis.call('HMGET', KEYS[1], 'f', 's', 'u', 'p')
 if not mine[1] then return 'unknown' end
 local finished = {}
 for i = 3, #ARGV do finished[ARGV[i]] = true end
-if mine[3] and not finished[mine[3]] then return 'underway' end
+if mine[3] and not finished[string.match(mine[3], '^%S+')] then return 'underway' end
 for release in string.gmatch(mine[4] or '', '(%S+):%d+') do
   if not finished[release] then return 'underway' end
 end
 if tonumber(mine[2]) > tonumber(ARGV[2]) then return 'recent' end
-redis.call('DEL', KEYS[1])
+redis.call('HDEL', KEYS[1], 'f', 's', 'w', 'a', 'd', 'n', 'p', 'u', 'o')
 redis.call('ZREM', KEYS[2], ARGV[1])
 return 'deleted'

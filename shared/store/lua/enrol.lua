@@ -5,51 +5,64 @@ its next poll. Idempotent: whoever has a record already is left as it is, but fo
 KEYS  agg    {p}:r:<release>:agg    hash  counts; @cursor and @mark of the walk over the partition
       index  {p}:r:<release>:idx    zset
       order  {p}:r:<release>:order  zset  children still to come, under a plan with a location per child
-      then two per child: {p}:c:<id>, {p}:r:<release>:c:<id>
-ARGV  release, epoch, attempt, location ('' = the child itself), stages, joined before (ms), cursor ('' = no walk),
-      silent ('' = the walk goes on; else the number of silent children: the partition is done),
+      then one per child: {p}:c:<id>
+ARGV  release, its tag, epoch, attempt, location ('' = the child itself), stages, joined before (ms),
+      cursor ('' = no walk), silent ('' = the walk goes on; else the number of silent children: the partition is done),
       where the walk was ('' = at its start), then the ids
-Reply how many were enrolled now; a walk that another one has overtaken enrols nobody
+Reply the ids that were enrolled now; a walk that another one has overtaken enrols nobody
 ]]
 local agg, index, order = KEYS[1], KEYS[2], KEYS[3]
-local release, epoch, attempt, location = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local stages, joined_before, cursor, silent = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local zeros = string.rep('0', stages)
+local release, tag, epoch, attempt, location = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local stages, joined_before, cursor, silent = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
+local FIRST_ID = 11
 if cursor ~= '' then
   -- Two walks may overlap when a lock was lost. Whoever comes late must not add to a partition that is marked: gates
   -- open on the number that the mark holds.
   local walk = redis.call('HMGET', agg, '@mark', '@cursor')
-  if walk[1] or (walk[2] or '') ~= ARGV[9] then return 0 end
+  if walk[1] or (walk[2] or '') ~= ARGV[10] then return {} end
 end
+local zeros = string.rep('0', stages)
+local head = table.concat({1, attempt, epoch, 0, zeros, zeros, location}, ' ')
+local offer = release .. ':' .. epoch
 
-local function offer(child, pending)
+local function with_offer(pending)
+  if not pending then return offer end
   local entries = {}
-  for entry in string.gmatch(pending or '', '%S+') do
+  for entry in string.gmatch(pending, '%S+') do
     if string.match(entry, '^[^:]+') ~= release then entries[#entries + 1] = entry end
   end
-  entries[#entries + 1] = release .. ':' .. epoch
-  redis.call('HSET', child, 'p', table.concat(entries, ' '))
+  entries[#entries + 1] = offer
+  return table.concat(entries, ' ')
 end
 
-local enrolled = 0
-for n = 10, #ARGV do
-  local id = ARGV[n]
-  local child, record = KEYS[4 + (n - 10) * 2], KEYS[5 + (n - 10) * 2]
-  local mine = redis.call('HMGET', child, 'f', 'p')
-  local status = redis.call('HGET', record, 'r')
-  if status == '1' and mine[1] then
-    offer(child, mine[2])
-  elseif not status and mine[1] and tonumber(mine[1]) <= joined_before then
-    redis.call('HSET', record, 'r', 1, 'l', location == '' and id or location, 't', attempt, 'e', epoch, 's', zeros, 'f', zeros)
-    redis.call('ZADD', index, 0, id)
-    offer(child, mine[2])
-    enrolled = enrolled + 1
-  end
-  redis.call('ZREM', order, id)
+-- Children of one millisecond come together, and Lua can't unpack more than some thousands at a time.
+local function in_slices(list, call)
+  local SLICE = 2000
+  for from = 1, #list, SLICE do call(unpack(list, from, math.min(from + SLICE - 1, #list))) end
 end
-if enrolled > 0 then
-  redis.call('HINCRBY', agg, 'n', enrolled)
-  redis.call('HINCRBY', agg, 'r1', enrolled)
+
+local enrolled, ranks = {}, {}
+for n = FIRST_ID, #ARGV do
+  local id, child = ARGV[n], KEYS[4 + n - FIRST_ID]
+  local mine = redis.call('HMGET', child, 'f', 'p', tag)
+  if mine[3] then
+    if mine[1] and string.sub(mine[3], 1, 1) == '1' then redis.call('HSET', child, 'p', with_offer(mine[2])) end
+  elseif mine[1] and tonumber(mine[1]) <= joined_before then
+    redis.call('HSET', child, tag, head, 'p', with_offer(mine[2]))
+    enrolled[#enrolled + 1] = id
+    ranks[#ranks + 1] = 0
+    ranks[#ranks + 1] = id
+  end
+end
+if #enrolled > 0 then
+  in_slices(ranks, function(...) redis.call('ZADD', index, ...) end)
+  redis.call('HINCRBY', agg, 'n', #enrolled)
+  redis.call('HINCRBY', agg, 'r1', #enrolled)
+end
+if #ARGV >= FIRST_ID and redis.call('EXISTS', order) == 1 then
+  local ids = {}
+  for n = FIRST_ID, #ARGV do ids[#ids + 1] = ARGV[n] end
+  in_slices(ids, function(...) redis.call('ZREM', order, ...) end)
 end
 if cursor ~= '' then redis.call('HSET', agg, '@cursor', cursor) end
 if silent ~= '' then

@@ -1,35 +1,62 @@
 --[[
-Takes a child in, or takes its new area and number of children over. Joins are idempotent and commute: the earliest
+Takes children in, or takes their new areas and numbers of children over. Joins are idempotent and commute: the earliest
 first-seen stays, area and count are the last writer's by the time they were accepted.
 
-KEYS  child  {p}:c:<id>   hash  f first seen, s last seen, w area written (all ms), a area (JSON), d its digest, n children
-      seen   {p}:seen     zset  last seen (ms) -> id
-ARGV  id, at (ms), area (JSON coordinates), digest, number of children
-Reply 1 if the child is new, else 0
+KEYS  seen  {p}:seen  zset  last seen (ms) -> id
+      then one per message: {p}:c:<id>  hash  f first seen, s last seen, w area written (all ms; no w = f), a area (see
+                                              shared/store/area-codec.ts), d digest of the poll, n children (none = 0)
+ARGV  per message: id, at (ms), area, digest, number of children
+Reply a number per message, 1 if the child is new, else 0; or 'refused <why>' an error that it would always meet
 ]]
-local child, seen = KEYS[1], KEYS[2]
-local id, at = ARGV[1], tonumber(ARGV[2])
-local old = redis.call('HMGET', child, 'f', 's', 'w', 'd', 'n')
-local set = {}
-local function put(field, value)
-  set[#set + 1] = field
-  set[#set + 1] = value
+local stamps = {}
+
+local function join(key, id, at_text, area, digest, count)
+  local at = tonumber(at_text)
+  local old = redis.call('HMGET', key, 'f', 's', 'w', 'd', 'n')
+  local set = {}
+  local function put(field, value)
+    set[#set + 1] = field
+    set[#set + 1] = value
+  end
+  local first = old[1]
+  if not first or at < tonumber(first) then
+    put('f', at_text)
+    first = at_text
+  end
+  local sighted = not old[2] or at > tonumber(old[2])
+  if sighted then put('s', at_text) end
+  local written = old[1] and (old[3] or old[1])
+  local old_count = tonumber(old[5] or '0')
+  local newer = not written or at > tonumber(written)
+  -- Accepted in the same millisecond: the greater digest wins, then the greater number, in whatever order they come.
+  if written and at == tonumber(written) then
+    newer = digest > old[4] or (digest == old[4] and tonumber(count) > old_count)
+  end
+  if newer then
+    written = at_text
+    put('a', area)
+    put('d', digest)
+    if tonumber(count) ~= old_count then put('n', count) end
+  end
+  if written ~= first then
+    if written ~= old[3] then put('w', written) end
+  elseif old[3] then
+    redis.call('HDEL', key, 'w')
+  end
+  if #set > 0 then redis.call('HSET', key, unpack(set)) end
+  if newer and count == '0' and old_count > 0 then redis.call('HDEL', key, 'n') end
+  if sighted then
+    stamps[#stamps + 1] = at_text
+    stamps[#stamps + 1] = id
+  end
+  return old[1] and 0 or 1
 end
-if not old[1] or at < tonumber(old[1]) then put('f', ARGV[2]) end
-if not old[2] or at > tonumber(old[2]) then
-  put('s', ARGV[2])
-  redis.call('ZADD', seen, ARGV[2], id)
+
+local replies = {}
+for m = 1, #KEYS - 1 do
+  local a = (m - 1) * 5
+  local fine, reply = pcall(join, KEYS[m + 1], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5])
+  replies[m] = fine and reply or ('refused ' .. (type(reply) == 'table' and reply.err or tostring(reply)))
 end
--- Accepted in the same millisecond: the greater digest wins, then the greater number, in whatever order they come.
-local newer = not old[3] or at > tonumber(old[3])
-if old[3] and at == tonumber(old[3]) then
-  newer = ARGV[4] > old[4] or (ARGV[4] == old[4] and tonumber(ARGV[5]) > tonumber(old[5]))
-end
-if newer then
-  put('w', ARGV[2])
-  put('a', ARGV[3])
-  put('d', ARGV[4])
-  put('n', ARGV[5])
-end
-if #set > 0 then redis.call('HSET', child, unpack(set)) end
-return old[1] and 0 or 1
+if #stamps > 0 then redis.call('ZADD', KEYS[1], unpack(stamps)) end
+return replies

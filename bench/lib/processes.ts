@@ -1,0 +1,116 @@
+/** Processes under measurement and beside it, each on a core of its own where the system lets us say so. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findRedisServer } from '#services/all/embedded-redis.ts';
+import { connectRedis, untilReady } from '#store/redis.ts';
+
+export const TOKEN = 'bench-operator-token';
+const READY_WITHIN_MS = 20_000;
+const CHECK_MS = 50;
+
+/** `subject` is what is measured, `rest` is Redis, workers and the load. */
+export type Place = 'subject' | 'rest' | 'anywhere';
+const canPin = availableParallelism() > 1 && spawnSync('taskset', ['-V']).status === 0;
+const CORES: Record<Exclude<Place, 'anywhere'>, string> = { subject: '0', rest: `1-${availableParallelism() - 1}` };
+
+export function spawnAt(
+  place: Place,
+  command: string,
+  args: readonly string[],
+  options: Parameters<typeof spawn>[2] = {},
+): ChildProcess {
+  return canPin && place !== 'anywhere'
+    ? spawn('taskset', ['-c', CORES[place], command, ...args], options)
+    : spawn(command, args, options);
+}
+
+/** Ends it when the stack is released. */
+export function ownedBy(stack: AsyncDisposableStack, child: ChildProcess): ChildProcess {
+  const ended = once(child, 'exit');
+  stack.defer(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    await ended;
+  });
+  return child;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/** A Redis of its own in a temporary folder, with an append-only file. */
+export async function startRedis(
+  stack: AsyncDisposableStack,
+  fsync: 'always' | 'everysec' | 'no' = 'everysec',
+): Promise<string> {
+  const server = findRedisServer();
+  if (server === null) throw new Error('no redis-server is on the path: run "npm run setup"');
+  const dir = mkdtempSync(join(tmpdir(), 'choir-bench-'));
+  stack.defer(() => rmSync(dir, { recursive: true, force: true }));
+  const port = String(await freePort());
+  const settings = { port, bind: '127.0.0.1', dir, appendonly: 'yes', appendfsync: fsync };
+  const args = [...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]), '--save', ''];
+  ownedBy(stack, spawnAt('rest', server, args, { stdio: 'ignore' }));
+  const url = `redis://127.0.0.1:${port}`;
+  const client = connectRedis(url, 'work', () => {});
+  await untilReady(client);
+  client.disconnect();
+  return url;
+}
+
+/** Starts a Node program that answers `GET /readyz` on PORT. */
+export async function startNode(
+  stack: AsyncDisposableStack,
+  place: Place,
+  file: string,
+  env: Record<string, string>,
+  args: readonly string[] = [],
+): Promise<{ url: string; port: number; pid: number }> {
+  const port = await freePort();
+  const flags = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
+  const child = ownedBy(
+    stack,
+    spawnAt(place, process.execPath, [...(place === 'subject' ? flags : []), file, ...args], {
+      env: { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'warn', OPERATOR_TOKEN: TOKEN, ...env, PORT: String(port) },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    }),
+  );
+  const url = `http://127.0.0.1:${port}`;
+  const deadline = performance.now() + READY_WITHIN_MS;
+  for (;;) {
+    const ready = await fetch(`${url}/readyz`).then(
+      (reply) => reply.ok,
+      () => false,
+    );
+    if (ready) return { url, port, pid: child.pid ?? 0 };
+    if (child.exitCode !== null || performance.now() > deadline) throw new Error(`${file} did not start`);
+    await sleep(CHECK_MS);
+  }
+}
+
+export type Roles = { url: string; port: number; pid: number; redis: string };
+
+/** A manager whose API is what is measured; its worker and its scheduler run beside it. */
+export async function startManager(
+  stack: AsyncDisposableStack,
+  redis: string,
+  env: Record<string, string> = {},
+): Promise<Roles> {
+  const settings = { REDIS_URL: redis, ...env };
+  const api = await startNode(stack, 'subject', 'services/api/main.ts', settings);
+  await startNode(stack, 'rest', 'workers/intake/main.ts', settings);
+  await startNode(stack, 'rest', 'workers/scheduler/main.ts', settings);
+  return { ...api, redis };
+}

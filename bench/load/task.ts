@@ -1,0 +1,29 @@
+/** What a load generator is told to do, and what it tells of it. */
+export type Task = {
+  port: number;
+  method: 'GET' | 'POST';
+  path: string;
+  connections: number;
+  /** How long, unless `count` says how many. */
+  seconds: number;
+  count?: number;
+  body: 'none' | 'poll' | 'join' | 'end_stage' | 'result';
+  /** Children go by `<prefix>-<n>`. */
+  prefix: string;
+  children: number;
+  /** The first child's number. */
+  from: number;
+  release: string;
+  stage: string;
+  next: string;
+};
+
+export type Outcome = {
+  requests: number;
+  perSecond: number;
+  failed: number;
+  firstFailure: string;
+  /** Milliseconds. */
+  p50: number;
+  p99: number;
+};

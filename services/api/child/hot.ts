@@ -1,0 +1,73 @@
+/**
+ * The hot path: the endpoints that a fleet calls every second are answered before the application sees them. Koa with a
+ * router takes more time than the answer itself (its context, its promises, its headers); most of those requests need none
+ * of it. Whatever isn't plainly one of them goes on to the application, which answers by the same functions: the two differ
+ * in nothing that a child can see, and a conformance test runs both.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Metrics } from '#runtime/metrics.ts';
+import type { LoadGuard } from '../load-guard.ts';
+import type { Steering } from '../steering.ts';
+import { readText } from './body.ts';
+import type { Endpoint } from './endpoints.ts';
+import { type DescribeError, OVERLOADED } from './errors.ts';
+
+type Deps = {
+  endpoints: readonly Endpoint[];
+  bodyLimit: number;
+  load: Pick<LoadGuard, 'enter' | 'leave' | 'refuses'>;
+  steering: Pick<Steering, 'refused'>;
+  metrics: Pick<Metrics, 'answered'>;
+  describe: DescribeError;
+};
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+const REFUSED = `${OVERLOADED}\n`;
+
+export function createHotPath(
+  { endpoints, bodyLimit, load, steering, metrics, describe }: Deps,
+  application: RequestListener,
+): RequestListener {
+  const byPath = new Map(endpoints.map((endpoint) => [endpoint.path, endpoint]));
+
+  function refuse(response: ServerResponse, { path }: Endpoint): void {
+    metrics.answered(path, 503);
+    response.writeHead(503, {
+      'Content-Type': 'text/plain; charset=utf-8',
+      'Content-Length': REFUSED.length,
+      'Retry-After': steering.refused(),
+    });
+    response.end(REFUSED);
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): Promise<void> {
+    load.enter();
+    try {
+      const text = await readText(request, bodyLimit);
+      const body = await endpoint.quick(text, (gone) => response.once('close', gone));
+      if (body === null) return void application(request, response);
+      metrics.answered(endpoint.path, 200);
+      const headers: Record<string, string | number> = { 'Content-Length': body.length };
+      if (body !== '') headers['Content-Type'] = JSON_TYPE;
+      if (endpoint.askAgain !== null) headers['Retry-After'] = endpoint.askAgain();
+      response.writeHead(200, headers);
+      response.end(body);
+    } catch (error) {
+      const { status, headers, text } = describe(error);
+      metrics.answered(endpoint.path, status);
+      // An answer that comes before the whole body was read leaves the rest of it on the connection.
+      if (!request.complete) response.setHeader('Connection', 'close');
+      response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(text) });
+      response.end(text);
+    } finally {
+      load.leave();
+    }
+  }
+
+  return (request, response) => {
+    const endpoint = request.method === 'POST' ? byPath.get(request.url ?? '') : undefined;
+    if (endpoint === undefined) return void application(request, response);
+    if (load.refuses(endpoint.kind)) return refuse(response, endpoint);
+    void serve(request, response, endpoint);
+  };
+}

@@ -1,0 +1,120 @@
+/** What Redis keeps in packed form, there and back. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Position } from '#domain/area.ts';
+import { REPORTED } from '#domain/status.ts';
+import { packNumbers } from '#domain/summary.ts';
+import { decodeMessage, encodeMessage, type IntakeMessage } from '#queue/message.ts';
+import { packArea, unpackArea } from '#store/area-codec.ts';
+
+const STEP = 1e-7;
+const position = fc.tuple(
+  fc.double({ min: -180, max: 540, noNaN: true }),
+  fc.double({ min: -90, max: 90, noNaN: true }),
+) as fc.Arbitrary<Position>;
+const ring = fc.array(position, { minLength: 3, maxLength: 60 }).map((points) => [...points, points[0] ?? [0, 0]]);
+
+describe('areas', () => {
+  it('come back to within half a step of 1e-7 degrees, ring by ring', () => {
+    fc.assert(
+      fc.property(fc.array(ring, { minLength: 1, maxLength: 4 }), (rings) => {
+        const back = unpackArea(packArea(rings));
+        expect(back.map((each) => each.length)).toEqual(rings.map((each) => each.length));
+        for (const [r, points] of rings.entries())
+          for (const [i, [longitude, latitude]] of points.entries()) {
+            expect(Math.abs((back[r]?.[i]?.[0] ?? NaN) - longitude)).toBeLessThanOrEqual(STEP * 0.51);
+            expect(Math.abs((back[r]?.[i]?.[1] ?? NaN) - latitude)).toBeLessThanOrEqual(STEP * 0.51);
+          }
+      }),
+    );
+  });
+
+  it('of five points stay in the small form of a Redis hash: at most 64 characters', () => {
+    fc.assert(
+      fc.property(
+        position,
+        fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: 6, maxLength: 6 }),
+        (first, d) => {
+          const [x, y] = [first[0], first[1] / 2];
+          const at = (i: number): Position => [x + (d[2 * i] ?? 0), y + (d[2 * i + 1] ?? 0)];
+          const corner: Position = [x, y];
+          expect(packArea([[corner, at(0), at(1), at(2), corner]]).length).toBeLessThanOrEqual(64);
+        },
+      ),
+    );
+  });
+});
+
+const childId = fc.stringMatching(/^[A-Za-z0-9._:-]{1,40}$/);
+const digest = fc.stringMatching(/^[0-9a-f]{12}$/);
+const at = fc.integer({ min: 1, max: 2 ** 42 });
+const releaseId = fc.stringMatching(/^[A-Za-z0-9_-]{1,20}$/);
+const tag = fc.nat().map(String);
+const number = fc.oneof(fc.constant(-1), fc.double({ min: 0, max: 1e9, noNaN: true }));
+const message: fc.Arbitrary<IntakeMessage> = fc.oneof(
+  fc.record({
+    k: fc.constant('join' as const),
+    id: childId,
+    at,
+    area: fc.stringMatching(/^[A-Za-z0-9_-]{1,60}$/),
+    digest: fc.stringMatching(/^[A-Za-z0-9_-]{12}$/),
+    childCount: fc.nat(1e9),
+  }),
+  fc
+    .tuple(childId, at, fc.option(fc.tuple(releaseId, tag)), fc.constantFrom('poll' as const, 'ask' as const))
+    .map(([id, when, about, kind]) => ({
+      k: 'sign' as const,
+      id,
+      at: when,
+      release: about?.[0] ?? '',
+      tag: about?.[1] ?? '',
+      kind,
+    })),
+  fc.record({
+    k: fc.constant('result' as const),
+    id: childId,
+    release: releaseId,
+    tag,
+    at,
+    attempt: fc.integer({ min: 1, max: 99 }),
+    reports: fc.array(
+      fc.record({
+        stage: fc.nat(63),
+        status: fc.constantFrom(...REPORTED),
+        next: fc.option(fc.nat(63), { nil: null }),
+        digest,
+        summary: fc.array(number, { minLength: 11, maxLength: 11 }).map(packNumbers),
+      }),
+      { minLength: 1, maxLength: 5 },
+    ),
+  }),
+);
+
+describe('messages', () => {
+  it('come back as they were', () => {
+    fc.assert(
+      fc.property(message, (each) => {
+        expect(decodeMessage(encodeMessage(each))).toEqual(each);
+      }),
+    );
+  });
+
+  it('hold no line break, so that a batch can be taken apart', () => {
+    fc.assert(
+      fc.property(message, (each) => {
+        expect(encodeMessage(each)).not.toMatch(/[\r\n]/);
+      }),
+    );
+  });
+
+  it.each([
+    '',
+    'x',
+    'j\tid',
+    'r\tid\t1\trel\t1\t1',
+    's\tid\t1\trel\t\tpoll',
+    'r\tid\t1\trel\t1\t1\t0\t3\t-1\tabcdefabcdef\t1',
+  ])('%j is none', (line) => {
+    expect(decodeMessage(line)).toBeNull();
+  });
+});
