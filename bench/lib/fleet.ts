@@ -45,8 +45,8 @@ type Shown = {
 };
 export const show = (url: string, id: string): Promise<Shown> => operator<Shown>(url, 'GET', `/releases/${id}`);
 
-/** Publishes and starts a release, and waits until all fresh children are enrolled. */
-export async function startRelease(url: string, id: string, children: number): Promise<void> {
+/** Publishes and starts a release, and waits until all children are enrolled. */
+export async function enrolAll(url: string, id: string, children: number): Promise<void> {
   await operator(url, 'POST', '/releases', await releaseForm(id));
   await operator(url, 'POST', `/releases/${id}/start`, {});
   await until(async () => (await show(url, id)).progress.locations[0]?.children === children);

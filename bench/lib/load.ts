@@ -13,6 +13,7 @@ const DEFAULTS: Task = {
   seconds: 2,
   body: 'none',
   prefix: 'b',
+  longIds: false,
   children: 10_000,
   from: 0,
   release: '',

@@ -38,7 +38,7 @@ export async function releaseForm(id: string, bytes = 0): Promise<FormData> {
   return form;
 }
 
-function noise(bytes: number): Buffer {
+function noise(bytes: number): Buffer<ArrayBuffer> {
   const data = Buffer.alloc(bytes);
   let state = 1;
   for (let i = 0; i < bytes; i++) {

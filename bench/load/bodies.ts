@@ -25,19 +25,42 @@ const summaryOf = (stage: string, status: number): string =>
 export const resultBody = (id: string, release: string, stage: string, status: number, next: string): string =>
   `{"id":"${id}","release_id":"${release}","stage_summaries":[${summaryOf(stage, status)}],"next_stage":"${next}"}`;
 
-/** A function that gives the next body at each call. What repeats is made once. */
-export function bodies({ body, prefix, children, from, release, stage, next }: Task): () => string {
-  const make: Record<Task['body'], (n: number) => string> = {
+export const longId = (prefix: string, n: number): string =>
+  `${prefix}-${n.toString(16).padStart(8, '0')}-4b2c-bffc-20f558fc2867`;
+
+const PREPARED = 20_000;
+
+/** A function that gives the next whole request at each call. What repeats is made once. */
+export function requests({
+  method,
+  path,
+  body,
+  prefix,
+  longIds,
+  children,
+  from,
+  release,
+  stage,
+  next,
+}: Task): () => Buffer {
+  const id = (n: number): string => (longIds ? longId(prefix, n) : `${prefix}-${n}`);
+  const bodyOf: Record<Task['body'], (n: number) => string> = {
     none: () => '',
-    poll: (n) => pollBody(`${prefix}-${n}`, n),
+    poll: (n) => pollBody(id(n), n),
     join: (n) => pollBody('', n),
-    end_stage: (n) => `{"id":"${prefix}-${n}","strategy_id":"${release}","stage_name":"${stage}"}`,
-    result: (n) => resultBody(`${prefix}-${n}`, release, stage, 2, next),
+    end_stage: (n) => `{"id":"${id(n)}","strategy_id":"${release}","stage_name":"${stage}"}`,
+    result: (n) => resultBody(id(n), release, stage, 2, next),
   };
-  const ready = Array.from({ length: Math.min(children, 10_000) }, (_, i) => make[body](from + i));
+  const make = (i: number): Buffer => {
+    const text = bodyOf[body](from + i);
+    const head = `${method} ${path} HTTP/1.1\r\nHost: bench\r\n`;
+    if (method === 'GET') return Buffer.from(`${head}\r\n`);
+    return Buffer.from(`${head}Content-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n${text}`);
+  };
+  const ready = Array.from({ length: Math.min(children, PREPARED) }, (_, i) => make(i));
   let n = 0;
   return () => {
     const i = n++ % children;
-    return ready[i] ?? make[body](from + i);
+    return ready[i] ?? make(i);
   };
 }

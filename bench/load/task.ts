@@ -8,8 +8,9 @@ export type Task = {
   seconds: number;
   count?: number;
   body: 'none' | 'poll' | 'join' | 'end_stage' | 'result';
-  /** Children go by `<prefix>-<n>`. */
+  /** Children go by `<prefix>-<n>`, or by ids as long as UUIDs (see bench/lib/populate.ts). */
   prefix: string;
+  longIds: boolean;
   children: number;
   /** The first child's number. */
   from: number;

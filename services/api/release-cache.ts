@@ -26,6 +26,7 @@ export async function createReleaseCache(
 ) {
   const entries = new Map<string, Entry>();
   let unfinished = new Set<string>();
+  let changes = 0;
   const quietly = (work: Promise<unknown>): void =>
     void work.catch((error: Error) => log.debug({ error: error.message }, 'the copy of rollouts is not fresh'));
 
@@ -45,6 +46,7 @@ export async function createReleaseCache(
     const stageIndex = new Map(release.strategy.stages.map((stage, i) => [stage.name, i]));
     const entry = { release, rollout, stageIndex };
     entries.set(id, entry);
+    changes++;
     if (rollout.state === 'running') warm(release);
     changed(id);
     return entry;
@@ -71,6 +73,8 @@ export async function createReleaseCache(
 
   return {
     /** What is in memory, if it is. */
+    /** Counts up whenever any rollout changed. */
+    changes: (): number => changes,
     peek: (id: string): Entry | undefined => entries.get(id),
     get: async (id: string): Promise<Entry | null> => entries.get(id) ?? load(id),
     /** For whoever has seen a sign that the copy is old. */

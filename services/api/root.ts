@@ -6,7 +6,6 @@ import { listen } from '#runtime/health.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
-import type { Client } from '#store/redis.ts';
 import { createHandler } from './app.ts';
 import type { ChildDeps } from './child/deps.ts';
 import { createFileCache } from './file-cache.ts';
@@ -14,13 +13,14 @@ import { createHold } from './hold.ts';
 import { createIntake } from './intake.ts';
 import { createLoadGuard } from './load-guard.ts';
 import type { OperatorDeps } from './operator/releases.ts';
+import { followMoves } from './moves.ts';
 import { createPublisher } from './publisher.ts';
 import { createReleaseCache } from './release-cache.ts';
 import { publishFolder } from './releases-dir.ts';
 import { createSigns } from './signs.ts';
 import { createStartingHandler } from './starting.ts';
 import { createSteering } from './steering.ts';
-import { createWaiting, type Waiting } from './waiting.ts';
+import { createWaiting } from './waiting.ts';
 
 const MAX_HELD = 10_000;
 /** Longer than any proxy in front keeps idle connections, so that it never meets one that is just being closed. */
@@ -49,7 +49,8 @@ export async function startApi(
   const waiting = createWaiting(config.holdMs, config.holdLimit, load);
   const subscriber = await base.connect('work');
   const cache = await createReleaseCache(releases, subscriber, keys, files, waiting.rollout, log, stack);
-  if (waiting.holds) await followMoves(subscriber, keys.moved, waiting);
+  const moves = await followMoves(subscriber, keys.moved);
+  if (waiting.holds) moves.follow({ moved: waiting.children, lost: () => {}, back: waiting.everybody });
   const publish = createPublisher(releases, clock, config.bundleLimit);
   const intake = createIntake(producer, children, clock, config.resultHoldMs, metrics, stack);
   const child: ChildDeps = {
@@ -63,6 +64,7 @@ export async function startApi(
     load,
     hold: createHold(config.resultHoldMs, MAX_HELD),
     clock,
+    moves,
     waiting,
     steering: createSteering(load, config.pollAfterMs / 1000),
   };
@@ -81,13 +83,4 @@ export async function startApi(
   stack.defer(waiting.close);
   starting.open(createHandler({ child, operator, token, ready, metrics, log }));
   return { port, ready };
-}
-
-/** Wakes held answers when their children move; after a lost connection all of them, as news may have been missed. */
-async function followMoves(subscriber: Client, channel: string, waiting: Waiting): Promise<void> {
-  subscriber.on('message', (from: string, ids: string) => {
-    if (from === channel) waiting.children(ids.split(' '));
-  });
-  subscriber.on('ready', waiting.everybody);
-  await subscriber.subscribe(channel);
 }

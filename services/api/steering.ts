@@ -11,19 +11,28 @@ const ASK_AGAIN_S = 1;
 /** Values made ahead; a request takes the next one. */
 const PREPARED = 64;
 
+const STEP = 37;
+
+function prepare(seconds: number, pressure: number): string[] {
+  const widened = seconds * (1 + (WIDEST - 1) * pressure * pressure);
+  return Array.from({ length: PREPARED }, (_, i) => {
+    const factor = 1 - JITTER + (2 * JITTER * i) / (PREPARED - 1);
+    return String(Math.max(1, Math.round(widened * factor)));
+  });
+}
+
 export type Steering = { poll(): string; endStage(): string; refused(): string };
 
 /** `pollSeconds`: between polls of an idle fleet under no load. */
 export function createSteering(load: Pick<LoadGuard, 'pressure'>, pollSeconds: number): Steering {
   const spread = (seconds: number): (() => string) => {
-    const factors = Array.from({ length: PREPARED }, (_, i) => 1 - JITTER + (2 * JITTER * i) / (PREPARED - 1));
+    let values: string[] = [];
     let turn = 0;
     return () => {
       // A step that meets every value, and none twice before it has.
-      turn = (turn + 37) % PREPARED;
-      const pressure = Math.min(load.pressure(), 1);
-      const widened = seconds * (1 + (WIDEST - 1) * pressure * pressure);
-      return String(Math.max(1, Math.round(widened * (factors[turn] ?? 1))));
+      turn = (turn + STEP) % PREPARED;
+      if (turn === 0 || values.length === 0) values = prepare(seconds, Math.min(load.pressure(), 1));
+      return values[turn] ?? '1';
     };
   };
   return { poll: spread(pollSeconds), endStage: spread(ASK_AGAIN_S), refused: spread(pollSeconds) };

@@ -71,13 +71,25 @@ export function applyDownload(record: ChildRecord): ChildRecord {
   return { ...record, downloaded: true, stages: raise(record.stages, 0, StageStatus.InProgress) };
 }
 
-export function applyReport(before: ChildRecord, report: Report): ChildRecord {
+/** The reports of one request, in their order. */
+export function applyReports(before: ChildRecord, reports: readonly Report[]): ChildRecord {
+  const request = { before, bound: new Set<number>() };
+  return reports.reduce((record, report) => applyOne(record, report, request), before);
+}
+
+export const applyReport = (before: ChildRecord, report: Report): ChildRecord => applyReports(before, [report]);
+
+/** The record as it was before a request, and the stages that its reports so far were about. */
+type Request = { before: ChildRecord; bound: Set<number> };
+
+function applyOne(before: ChildRecord, report: Report, request: Request): ChildRecord {
   const record = applyDownload(before);
-  const index = report.stage ?? bindUnnamed(record, report);
+  const index = report.stage ?? bindUnnamed(record, report, request);
   const old = record.stages[index];
   const next = report.next === 'following' ? followingStage(record, index) : report.next;
   // Stages that the release doesn't have: only the download is proved.
   if (old === undefined || (next !== null && record.stages[next] === undefined)) return record;
+  request.bound.add(index);
   const ended = hasEnded(report.status);
   const joined: StageRecord = {
     status: max(old.status, report.status),
@@ -95,9 +107,11 @@ export function applyReport(before: ChildRecord, report: Report): ChildRecord {
  * The stage that a report without a name is about: the child's current one. A report whose next stage is already the
  * current one repeats the stage before; one that comes after the end repeats the last.
  */
-function bindUnnamed(record: ChildRecord, report: Report): number {
-  // A request that is tried again after its answer was lost says the same words: they are about the same stage.
-  const repeated = record.stages.findLastIndex(({ kept }) => kept !== null && sameWords(kept, report));
+function bindUnnamed(record: ChildRecord, report: Report, request: Request): number {
+  // A request that is tried again after its answer was lost says the same words: they are about the same stages.
+  const repeated = request.before.stages.findLastIndex(
+    ({ kept }, i) => kept !== null && !request.bound.has(i) && sameWords(kept, report),
+  );
   if (repeated >= 0) return repeated;
   const current = currentStage(record);
   if (current < 0) return Math.max(endedAt(record), 0);

@@ -2,6 +2,7 @@
  * Group commit: one job for all the messages that came while the last one was being written. No timers and no latency
  * when idle; hundreds of messages per job under load.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 export type Submit = (message: string, hold: boolean) => Promise<void>;
 
@@ -45,6 +46,8 @@ export function createGroupCommit(options: GroupCommitOptions): { submit: Submit
   }
 
   async function run(): Promise<void> {
+    // What comes in this turn of the event loop goes together.
+    await nextTurn();
     while (forming.length > 0) {
       const batch = take();
       try {

@@ -32,15 +32,13 @@ export async function listen(
   host: string,
   port: number,
 ): Promise<{ port: number; close(): Promise<void> }> {
-  let closing = false;
-  server.prependListener('request', (_request, response) => {
-    // A connection kept alive would hold the drain up until its client lets go of it.
-    if (closing) response.setHeader('Connection', 'close');
-  });
   server.listen(port, host);
   await once(server, 'listening');
   const close = async (): Promise<void> => {
-    closing = true;
+    server.prependListener('request', (_request, response) => {
+      // A connection kept alive would hold the drain up until its client lets go of it.
+      response.setHeader('Connection', 'close');
+    });
     const closed = once(server, 'close');
     server.close();
     // Requests that were in hand when it began leave idle connections behind.

@@ -9,6 +9,12 @@ export function createMetrics(role: string) {
   collectDefaultMetrics({ register: registry, prefix: 'choir_' });
   const registers = [registry];
   const answers = new Map<string, { route: string; status: string; count: number }>();
+  const answersOf = (route: string, status: number): { count: number } => {
+    const key = `${status} ${route}`;
+    const known = answers.get(key) ?? { route, status: `${Math.floor(status / 100)}xx`, count: 0 };
+    answers.set(key, known);
+    return known;
+  };
   new Counter({
     name: 'choir_requests_total',
     help: 'Answered requests by route and status class',
@@ -16,17 +22,15 @@ export function createMetrics(role: string) {
     registers,
     collect() {
       this.reset();
-      for (const { route, status, count } of answers.values()) this.inc({ route, status }, count);
+      for (const { route, status, count } of answers.values()) if (count > 0) this.inc({ route, status }, count);
     },
   });
   return {
     registry,
-    /** Counts an answer. Every request of the fleet passes here: labels are looked up only when somebody asks. */
+    /** Where answers are counted. Every request of the fleet passes here: labels are looked up only when somebody asks. */
+    answersOf,
     answered(route: string, status: number): void {
-      const key = `${status} ${route}`;
-      const known = answers.get(key);
-      if (known === undefined) answers.set(key, { route, status: `${Math.floor(status / 100)}xx`, count: 1 });
-      else known.count++;
+      answersOf(route, status).count++;
     },
     batchSize: new Histogram({
       name: 'choir_batch_messages',

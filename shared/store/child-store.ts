@@ -3,6 +3,7 @@ import { partitionOf } from '#domain/ids.ts';
 import type { Report } from '#domain/record.ts';
 import type { ReleaseStatus } from '#domain/status.ts';
 import { unpackArea } from './area-codec.ts';
+import { createChildReads } from './child-reads.ts';
 import type { Keys } from './keys.ts';
 import { keptFields, parseHead, type RecordHead, type StoredRecord, toRecord } from './record-codec.ts';
 import { type Client, isTransient, replyError } from './redis.ts';
@@ -12,8 +13,6 @@ import { runScript } from './script.ts';
 const LEFT_AFTER_MS = 10_000;
 
 export type Offer = { release: string; epoch: number };
-
-const POLL_FIELDS = ['f', 's', 'd', 'p', 'u', 'o'] as const;
 
 /** A release by its id and its tag in children's hashes. */
 export type ReleaseRef = { release: string; tag: string };
@@ -25,8 +24,6 @@ export type PollView = {
   /** The release that it runs, as far as the manager knows. */
   underway: ReleaseRef | null;
   left: boolean;
-  /** Where it is (packed) and how many children it has, if asked for. */
-  place: { area: string; childCount: number } | null;
 };
 
 export type ChildDetails = {
@@ -70,6 +67,9 @@ export type ChildStore = ReturnType<typeof createChildStore>;
 
 export function createChildStore(client: Client, keys: Keys, partitions: number) {
   const partition = (id: string): number => partitionOf(id, partitions);
+  const read = createChildReads(client);
+  // On one Redis any keys may go together; on a cluster those of a partition.
+  const laneOf = (p: number): number => (client.isCluster ? p : 0);
   const keyOf = (id: string): string => keys.child(partition(id), id);
   const keysOf = (p: number, messages: readonly { id: string }[]): string[] =>
     messages.map(({ id }) => keys.child(p, id));
@@ -109,18 +109,23 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
     apply,
 
     /** All that a poll needs, in one read; null for a child that isn't known. */
-    async forPoll(id: string, withPlace = false): Promise<PollView | null> {
-      const fields = withPlace ? [...POLL_FIELDS, 'a', 'n'] : POLL_FIELDS;
-      const [f, s, d, p, u, o, a, n] = await client.hmget(keyOf(id), ...fields);
-      if (f == null) return null;
+    async forPoll(id: string): Promise<PollView | null> {
+      const p = partition(id);
+      const [first, seen, digest = '', offers, underway, left] = await read(laneOf(p), keys.child(p, id), '');
+      if (!first) return null;
       return {
-        offers: parseOffers(p),
-        lastSeen: Number(s),
-        digest: d ?? '',
-        underway: parseUnderway(u),
-        left: o != null,
-        place: withPlace ? { area: a ?? '', childCount: Number(n ?? 0) } : null,
+        offers: parseOffers(offers),
+        lastSeen: Number(seen),
+        digest,
+        underway: parseUnderway(underway),
+        left: !!left,
       };
+    },
+
+    /** Where it is (packed) and how many children it has. */
+    async place(id: string): Promise<{ area: string; childCount: number }> {
+      const [area, count] = await client.hmget(keyOf(id), 'a', 'n');
+      return { area: area ?? '', childCount: Number(count ?? 0) };
     },
 
     /** All that `/end_stage` and `/result` need, in one read; null for a child that isn't enrolled. */
@@ -128,9 +133,10 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
       id: string,
       tag: string,
     ): Promise<{ known: boolean; head: RecordHead; lastSeen: number; left: boolean } | null> {
-      const [text, f, s, o] = await client.hmget(keyOf(id), tag, 'f', 's', 'o');
+      const p = partition(id);
+      const [text, first, seen, left] = await read(laneOf(p), keys.child(p, id), tag);
       const head = parseHead(text, id);
-      return head === null ? null : { known: f != null, head, lastSeen: Number(s ?? 0), left: o != null };
+      return head === null ? null : { known: !!first, head, lastSeen: Number(seen), left: !!left };
     },
 
     isKnown: async (id: string): Promise<boolean> => (await client.hexists(keyOf(id), 'f')) === 1,
@@ -161,6 +167,9 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
           keysOf(p, messages),
         ),
       ),
+
+    /** Announces children for whom there is something new. */
+    moved: async (ids: readonly string[]): Promise<void> => void (await client.publish(keys.moved, ids.join(' '))),
 
     details: (ids: readonly string[]): Promise<(ChildDetails | null)[]> =>
       Promise.all(
@@ -245,13 +254,13 @@ const parseNoted = (replies: unknown): Noted[] =>
   (replies as (number | string)[]).map((reply) => (typeof reply === 'number' ? reply : { why: refusal(reply) }));
 
 function parseUnderway(field: string | null | undefined): ReleaseRef | null {
-  if (field == null) return null;
+  if (!field) return null;
   const [release = '', tag = ''] = field.split(' ');
   return { release, tag };
 }
 
 function parseOffers(field: string | null | undefined): Offer[] {
-  if (field == null) return [];
+  if (!field) return [];
   return field
     .split(' ')
     .filter((entry) => entry !== '')

@@ -11,7 +11,11 @@ const FIRST_ATTEMPT = 1;
 
 export type EnrolmentStore = ReturnType<typeof createEnrolmentStore>;
 
-export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pick<ChildStore, 'bySeen'>) {
+export function createEnrolmentStore(
+  client: Client,
+  keys: Keys,
+  { bySeen, moved }: Pick<ChildStore, 'bySeen' | 'moved'>,
+) {
   const childKeys = (p: number, ids: readonly string[]): string[] => ids.map((id) => keys.child(p, id));
 
   async function walk(
@@ -61,7 +65,7 @@ export function createEnrolmentStore(client: Client, keys: Keys, { bySeen }: Pic
       childKeys(p, ids),
     )) as string[];
     // Whoever holds a poll of one of them answers it now.
-    if (enrolled.length > 0) await client.publish(keys.moved, enrolled.join(' '));
+    if (enrolled.length > 0) await moved(enrolled);
   };
 
   return {

@@ -26,7 +26,7 @@ export type StoredRecord = ChildRecord & Pick<RecordHead, 'status' | 'location' 
 
 /** Null where there is no record. `id`: of the child, which may be its own location. */
 export function parseHead(text: string | null | undefined, id: string): RecordHead | null {
-  if (text == null) return null;
+  if (!text) return null;
   const [status, attempt, epoch, lastMessage, statuses = '', finals = '', location = ''] = text.split(' ');
   return {
     status: Number(status) as ReleaseStatus,

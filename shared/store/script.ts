@@ -4,6 +4,7 @@ import type { Client } from './redis.ts';
 
 /** The names of KEYS in order, as the header of each file in lua/ states them; some take more keys behind them. */
 const SCRIPTS = {
+  'read-children': [],
   apply: ['agg', 'index', 'seen'],
   join: ['seen'],
   heartbeat: ['seen'],

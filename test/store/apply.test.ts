@@ -2,7 +2,14 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PRESETS } from '#domain/plan.ts';
-import { applyReport, foldContributions, progressRank, releaseStatusOf, type Report } from '#domain/record.ts';
+import {
+  applyReport,
+  applyReports,
+  foldContributions,
+  progressRank,
+  releaseStatusOf,
+  type Report,
+} from '#domain/record.ts';
 import { publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
 import { packNumbers } from '#domain/summary.ts';
 import type { ReleaseRef } from '#store/child-store.ts';
@@ -46,21 +53,29 @@ async function totals(release: string): Promise<Record<string, number>> {
 }
 
 const course = fc.array(namedReport, { minLength: 0, maxLength: 6 });
-const unnamed = fc.boolean();
+/** Reports of one request, all accepted at once; some name no stage, and some say just what another one says. */
+const request = fc
+  .tuple(fc.array(fc.tuple(namedReport, fc.boolean(), fc.boolean()), { minLength: 1, maxLength: 4 }), fc.nat())
+  .map(([all, copied]): Report[] => {
+    const [model] = all[copied % all.length] ?? [];
+    return all.map(([named, hide, same]) => {
+      const said = same && model !== undefined ? { ...model, at: named.at } : named;
+      return { ...said, at: all[0]?.[0].at ?? said.at, stage: hide ? null : said.stage };
+    });
+  });
 
 describe('applying results', () => {
   it('does what the domain does, message by message', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(namedReport, unnamed), { minLength: 1, maxLength: 6 }), async (messages) => {
+      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 5 }), async (messages) => {
         const {
           rollout,
           ids: [id = ''],
         } = await enrolled(1);
         let model = fresh();
-        for (const [named, hide] of messages) {
-          const report = hide ? { ...named, stage: null } : named;
-          await send(rollout, id, [report]);
-          model = applyReport(model, report);
+        for (const reports of messages) {
+          await send(rollout, id, reports);
+          model = applyReports(model, reports);
           const stored = await recordOf(rollout, id);
           expect(stored?.stages).toEqual(model.stages);
           expect(stored?.status).toBe(releaseStatusOf(model));
@@ -204,6 +219,28 @@ describe('results that name no stage', () => {
     expect((await recordOf(rollout, one))?.stages.map((x) => x.status)).toEqual([4, 4, 1]);
     expect((await recordOf(rollout, two))?.stages.map((x) => x.status)).toEqual([4, 4, 4]);
     expect((await s.children.forPoll(two))?.underway).toBeNull();
+  });
+
+  it('bind one after another though they say the same, and to the same stages when the request comes again', async () => {
+    const {
+      rollout,
+      ids: [id = ''],
+    } = await enrolled(1);
+    const said: Omit<Report, 'next'> = completed(null, 1);
+    const same = [
+      { ...said, next: 'following' as const },
+      { ...said, next: 'following' as const },
+      { ...said, next: null },
+    ];
+    for (let times = 0; times < 2; times++) {
+      await send(
+        rollout,
+        id,
+        same.map((report) => ({ ...report, at: 2_000 + times })),
+      );
+      expect((await recordOf(rollout, id))?.stages.map((x) => x.status)).toEqual([4, 4, 4]);
+      expect((await recordOf(rollout, id))?.status).toBe(3);
+    }
   });
 
   it('bind to one stage when the same one is sent twice at the same moment', async () => {

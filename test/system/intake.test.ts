@@ -102,7 +102,7 @@ describe('a batch', () => {
       client,
       keys,
       children: createStores(client, keys, PARTITIONS).children,
-      kick: () => Promise.resolve(),
+      kick: () => {},
       metrics: createMetrics('test'),
       log: createLog('test', 'silent'),
     });

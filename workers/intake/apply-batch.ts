@@ -30,8 +30,9 @@ export type BatchJob = { id: string; stalled: number; lines: string };
 type Deps = {
   client: Client;
   keys: Keys;
-  children: Pick<ChildStore, 'applyAll' | 'joinAll' | 'heartbeatAll'>;
-  kick(release: string): Promise<void>;
+  children: Pick<ChildStore, 'applyAll' | 'joinAll' | 'heartbeatAll' | 'moved'>;
+  /** Asks for an early tick. */
+  kick(release: string): void;
   metrics: Metrics;
   log: Logger;
 };
@@ -141,8 +142,8 @@ export function createBatchApplier({ client, keys, children, kick, metrics, log 
   /** Whoever holds an answer for one of these children looks again. */
   async function tell(changed: readonly ResultMessage[]): Promise<void> {
     if (changed.length === 0) return;
-    await client.publish(keys.moved, changed.map(({ id }) => id).join(' '));
-    for (const release of new Set(changed.map((message) => message.release))) await kick(release);
+    await children.moved(changed.map(({ id }) => id));
+    for (const release of new Set(changed.map((message) => message.release))) kick(release);
   }
 
   return async (partition: number, job: BatchJob): Promise<void> => {

@@ -9,6 +9,7 @@ import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
 import { createBatchApplier } from './apply-batch.ts';
 import { createSweeper } from './sweep.ts';
+import { throttled } from './throttle.ts';
 import { createWalker } from './walk.ts';
 
 /** Batches of a partition applied at a time: while one waits for Redis the next is parsed. */
@@ -26,7 +27,7 @@ export async function startWorker(
   const queues = await base.connect();
   const { kick } = await createTickProducer(queues, keys, stack);
   const intake = await createIntakeProducer(queues, keys, partitions, stack);
-  const apply = createBatchApplier({ client, keys, children, kick, metrics, log });
+  const apply = createBatchApplier({ client, keys, children, kick: throttled(kick, stack), metrics, log });
   const walk = createWalker({ releases, enrolment, intake, kick });
   const sweep = createSweeper({ children, releases, clock, forgetAfterMs: config.forgetAfterMs, log });
 

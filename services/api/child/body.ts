@@ -8,26 +8,86 @@ import { ChildError } from './errors.ts';
 const DRAINED = 8 * 1024 * 1024;
 const DRAINED_MS = 1_000;
 
+const [TYPE, LENGTH, ENCODING] = ['content-type', 'content-length', 'content-encoding'] as const;
+
+/** Called once; where there is an error the text is ''. */
+type Done = (error: ChildError | null, text: string) => void;
+
 /** Bodies that were read before the application got the request (see hot.ts). */
-const readBefore = new WeakMap<IncomingMessage, Promise<string>>();
+const readBefore = new WeakMap<IncomingMessage, string>();
+export const handOver = (request: IncomingMessage, text: string): unknown => readBefore.set(request, text);
 
 /** The text of a body of JSON. Errors: 413, 415, 400. */
 export function readText(request: IncomingMessage, limit: number): Promise<string> {
-  const before = readBefore.get(request);
-  if (before !== undefined) return before;
-  const reading = read(request, limit);
-  readBefore.set(request, reading);
-  return reading;
+  const text = readBefore.get(request);
+  if (text !== undefined) return Promise.resolve(text);
+  return new Promise((resolve, reject) => {
+    readBody(request, limit, (error, read) => (error === null ? resolve(read) : reject(error)));
+  });
 }
 
-function read(request: IncomingMessage, limit: number): Promise<string> {
-  const type = request.headers['content-type'];
+/** With a callback, which is called as soon as the last byte is there: a promise would cost another turn. */
+export function readBody(request: IncomingMessage, limit: number, done: Done): void {
+  const { type, encoding, length } = headersOf(request);
   if (type !== undefined && !isJson(type))
-    return Promise.reject(new ChildError(415, `Content-Type must be application/json, not ${type}`));
-  const encoding = request.headers['content-encoding'];
+    return done(new ChildError(415, `Content-Type must be application/json, not ${type}`), '');
   if (encoding !== undefined && encoding !== 'identity')
-    return Promise.reject(new ChildError(415, `Content-Encoding must be identity, not ${encoding}`));
-  return readAll(request, limit);
+    return done(new ChildError(415, `Content-Encoding must be identity, not ${encoding}`), '');
+  const declared = Number(length);
+  if (declared > limit + DRAINED) return done(tooLarge(limit), '');
+  if (!(declared > 0 && declared <= limit)) return collect(request, [], limit, done);
+  let begun = false;
+  request.on('data', (chunk: Buffer) => {
+    if (begun) return;
+    begun = true;
+    // As a rule it comes in one piece.
+    if (chunk.length === declared) done(null, chunk.toString('utf8'));
+    else collect(request, [chunk], limit, done);
+  });
+  request.on('error', () => {
+    if (!begun) done(endedEarly(), '');
+  });
+}
+
+/** What of the headers counts here. Asking for `headers` would make Node build an object of all of them. */
+function headersOf({ rawHeaders }: IncomingMessage): { type?: string; encoding?: string; length?: string } {
+  const found: { type?: string; encoding?: string; length?: string } = {};
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    const value = rawHeaders[i + 1] ?? '';
+    if (name.length === TYPE.length && name.toLowerCase() === TYPE) found.type ??= value;
+    else if (name.length === LENGTH.length && name.toLowerCase() === LENGTH) found.length ??= value;
+    else if (name.length === ENCODING.length && name.toLowerCase() === ENCODING) found.encoding ??= value;
+  }
+  return found;
+}
+
+const tooLarge = (limit: number): ChildError => new ChildError(413, `the body is larger than ${limit} bytes`);
+const endedEarly = (): ChildError => new ChildError(400, 'the body ended early');
+const isJson = (type: string): boolean =>
+  type === 'application/json' || /^application\/(?:json|[\w.+-]+\+json)\s*(?:;|$)/i.test(type);
+
+/** The rest of a body that comes in pieces, or of an unknown or too great length. */
+function collect(request: IncomingMessage, chunks: Buffer[], limit: number, done: Done): void {
+  let size = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  let overdue: NodeJS.Timeout | undefined;
+  let finished = false;
+  const finish: Done = (error, text) => {
+    if (finished) return;
+    finished = true;
+    clearTimeout(overdue);
+    done(error, text);
+  };
+  request.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= limit) chunks.push(chunk);
+    else if (size > limit + DRAINED) finish(tooLarge(limit), '');
+    else overdue ??= setTimeout(() => finish(tooLarge(limit), ''), DRAINED_MS);
+  });
+  request.on('end', () =>
+    size > limit ? finish(tooLarge(limit), '') : finish(null, Buffer.concat(chunks).toString('utf8')),
+  );
+  request.on('error', () => finish(endedEarly(), ''));
 }
 
 /** Checks a text against a schema; a fault is a 400 that names the field. */
@@ -41,34 +101,4 @@ export function parseJson<T extends z.ZodType>(text: string, schema: T): z.infer
   const checked = check(schema, value);
   if ('fault' in checked) throw new ChildError(400, checked.fault);
   return checked.data;
-}
-
-const isJson = (type: string): boolean =>
-  type === 'application/json' || /^application\/(?:json|[\w.+-]+\+json)\s*(?:;|$)/i.test(type);
-
-function readAll(request: IncomingMessage, limit: number): Promise<string> {
-  const tooLarge = (): ChildError => new ChildError(413, `the body is larger than ${limit} bytes`);
-  if (Number(request.headers['content-length']) > limit + DRAINED) return Promise.reject(tooLarge());
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    let overdue: NodeJS.Timeout | undefined;
-    request.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size <= limit) chunks.push(chunk);
-      else if (size > limit + DRAINED) reject(tooLarge());
-      else overdue ??= setTimeout(() => reject(tooLarge()), DRAINED_MS);
-    });
-    request.on('end', () => {
-      clearTimeout(overdue);
-      if (size > limit) return reject(tooLarge());
-      const [only = Buffer.alloc(0)] = chunks;
-      resolve((chunks.length > 1 ? Buffer.concat(chunks) : only).toString('utf8'));
-    });
-    request.on('error', reject);
-    request.on('aborted', () => {
-      clearTimeout(overdue);
-      reject(new ChildError(400, 'the body ended early'));
-    });
-  });
 }

@@ -6,6 +6,7 @@ import type { Clock } from '#store/redis-clock.ts';
 import type { FileCache } from '../file-cache.ts';
 import type { Hold } from '../hold.ts';
 import type { LoadGuard } from '../load-guard.ts';
+import type { Moves } from '../moves.ts';
 import type { ReleaseCache } from '../release-cache.ts';
 import type { Signs } from '../signs.ts';
 import type { Steering } from '../steering.ts';
@@ -26,6 +27,7 @@ export type ChildDeps = {
   load: LoadGuard;
   hold: Hold;
   clock: Clock;
+  moves: Moves;
   waiting: Waiting;
   steering: Steering;
 };

@@ -1,9 +1,11 @@
-/** `POST /end_stage`: whether a child may end its WaitForSignal stage. One read, no write but a rare heartbeat. */
+/** `POST /end_stage`: whether a child may end its WaitForSignal stage. At most one read, no write but a rare heartbeat. */
 import { CHILD_ID, RELEASE_ID } from '#domain/ids.ts';
-import { gatePassed } from '#domain/rollout.ts';
+import { gatePassed, type Rollout } from '#domain/rollout.ts';
 import { mayEndStage, type StageStatus } from '#domain/status.ts';
+import type { RecordHead } from '#store/record-codec.ts';
 import { endStageRequest } from '#wire/child.ts';
 import type { Gone } from '../waiting.ts';
+import { createAskCache, type Standing } from './ask-cache.ts';
 import { parseJson } from './body.ts';
 import type { ChildDeps } from './deps.ts';
 import { ChildError } from './errors.ts';
@@ -12,8 +14,20 @@ export type EndStage = ReturnType<typeof createEndStage>;
 
 type Asked = { id: string; release: string; stage: string };
 
-export function createEndStage({ config, children, cache, signs, clock, waiting }: ChildDeps) {
-  async function answer({ id, release, stage }: Asked, gone: Gone): Promise<string> {
+const YES = '{"end_stage":true}';
+const NO = '{"end_stage":false}';
+
+export function createEndStage({ config, children, cache, moves, signs, clock, waiting }: ChildDeps) {
+  const asks = createAskCache(clock.now, cache.changes, (standing) => {
+    const entry = cache.peek(standing.release);
+    if (entry === undefined) return null;
+    if (mayEnd(entry.rollout, standing)) return YES;
+    return waiting.holds ? null : NO;
+  });
+  moves.follow(asks);
+
+  async function read(text: string, gone: Gone): Promise<string> {
+    const { id, release, stage } = plainly(text) ?? parseJson(text, endStageRequest);
     const entry = cache.peek(release) ?? (await cache.get(release));
     if (entry === null) throw new ChildError(404, `strategy_id: there is no release ${release}`);
     const { tag } = entry.rollout;
@@ -22,14 +36,14 @@ export function createEndStage({ config, children, cache, signs, clock, waiting 
     const look = async () => {
       const view = await children.forRelease(id, tag);
       if (view === null) throw new ChildError(404, `id: no child ${id} is enrolled in release ${release}`);
-      const { statuses, finals, location } = view.head;
-      const { rollout } = cache.peek(release) ?? entry;
-      const passed = gatePassed(rollout, location, index, finals.search(/[1-9]/));
-      return { view, may: mayEndStage(Number(statuses[index]) as StageStatus, passed) };
+      const standing = { id, release, stage: index, ...standingIn(view.head, index) };
+      return { view, standing, may: mayEnd((cache.peek(release) ?? entry).rollout, standing) };
     };
-    const { view, may } = await look();
-    if (view.left || clock.now() - view.lastSeen > config.seenPrecisionMs)
-      signs.note({ id, release, tag, kind: 'ask' });
+    const keep = asks.expect(text, id);
+    const { view, standing, may } = await look();
+    const until = view.lastSeen + config.seenPrecisionMs;
+    if (view.left || clock.now() > until) signs.note({ id, release, tag, kind: 'ask' });
+    else keep({ ...standing, until });
     if (may || !waiting.holds) return may ? YES : NO;
     const held = await waiting.hold(id, gone, async () => {
       const now = await look();
@@ -38,14 +52,17 @@ export function createEndStage({ config, children, cache, signs, clock, waiting 
     return held === true ? YES : NO;
   }
 
-  return {
-    answer: (text: string, gone: Gone): Promise<string> =>
-      answer(plainly(text) ?? parseJson(text, endStageRequest), gone),
-  };
+  return { /** From memory; null where the child has to be read. */ remembered: asks.get, answer: read };
 }
 
-const YES = '{"end_stage":true}';
-const NO = '{"end_stage":false}';
+const standingIn = ({ statuses, finals, location }: RecordHead, stage: number) => ({
+  status: Number(statuses[stage]) as StageStatus,
+  location,
+  end: finals.search(/[1-9]/),
+});
+
+const mayEnd = (rollout: Rollout, { stage, status, location, end }: Omit<Standing, 'until'>): boolean =>
+  mayEndStage(status, gatePassed(rollout, location, stage, end));
 
 /** What an agent asks every second, checked without a schema; null for anything that isn't plainly that. */
 function plainly(text: string): Asked | null {

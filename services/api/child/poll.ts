@@ -24,10 +24,11 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
   }
 
   /** Another wording of what is known is taken over only when its child's last-seen time is due anyhow. */
-  function isNews(join: Join, { digest, place, lastSeen }: PollView): boolean {
+  async function isNews(join: Join, { digest, lastSeen }: PollView): Promise<boolean> {
     if (digest === join.digest) return false;
-    const same = place?.area === join.area && place.childCount === join.childCount;
-    return !same || join.at - lastSeen > config.seenPrecisionMs;
+    if (join.at - lastSeen > config.seenPrecisionMs) return true;
+    const { area, childCount } = await children.place(join.id);
+    return area !== join.area || childCount !== join.childCount;
   }
 
   async function firstOffer({ offers: pending }: PollView): Promise<string> {
@@ -76,9 +77,9 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
         digest: digestOf(text, id),
         childCount: body.childCount,
       };
-      const view = body.id === '' ? null : await children.forPoll(id, true);
+      const view = body.id === '' ? null : await children.forPoll(id);
       if (view === null && load.full()) throw new ChildError(503, 'the manager takes no more children');
-      if (view === null || isNews(join, view)) await intake.submit({ k: 'join', ...join }, false);
+      if (view === null || (await isNews(join, view))) await intake.submit({ k: 'join', ...join }, false);
       return view === null ? answerOf(id, '') : answer(id, view, gone);
     },
   };

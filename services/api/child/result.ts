@@ -6,6 +6,7 @@ import { namesNoStage } from '#domain/strategy.ts';
 import { packSummary } from '#domain/summary.ts';
 import type { ReleaseRef } from '#store/child-store.ts';
 import { type ChildResult, resultRequest } from '#wire/child.ts';
+import { plainResult } from '#wire/plain-result.ts';
 import type { Entry } from '../release-cache.ts';
 import { parseJson } from './body.ts';
 import type { ChildDeps } from './deps.ts';
@@ -24,7 +25,8 @@ export function createResult({ children, cache, intake, kick, hold, clock }: Chi
     if (applied.code === 'gone') throw unknownChild(id);
     if (applied.code === 'absent') throw notEnrolled(id, release);
     // The periodic tick finds it as well.
-    if (applied.code === 'ok' && applied.changed) void kick(release).catch(() => {});
+    if (applied.code === 'ok' && applied.changed)
+      void Promise.all([children.moved([id]), kick(release)]).catch(() => {});
   }
 
   async function accept(result: ChildResult): Promise<void> {
@@ -47,7 +49,7 @@ export function createResult({ children, cache, intake, kick, hold, clock }: Chi
   return {
     /** Answers with nothing, once the result is in Redis. */
     async answer(text: string): Promise<string> {
-      const result = parseJson(text, resultRequest);
+      const result = plainResult(text) ?? parseJson(text, resultRequest);
       await hold(() => accept(result));
       return '';
     },

@@ -16,12 +16,25 @@ Reply a text per message: 'ok <1 if anything counted changed> <release status>' 
 ]]
 local agg, index, seen = KEYS[1], KEYS[2], KEYS[3]
 local release, tag, left_after = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local COMPLETED = 4
+local byte, sub, match, pack = string.byte, string.sub, string.match, struct.pack
+local COMPLETED, ZERO = 4, 48
 -- The stage behind it in file order, counted from 1 as all stages here.
 local FOLLOWING = -1
 local LOG_GAMMA = math.log((1 + 0.02) / (1 - 0.02))
 local KEPT = '>BBI6c6'
 local SUMMARY = '<fffffffffff'
+local ELEVEN = '^([^,]+)' .. string.rep(',([^,]+)', 10) .. '$'
+
+-- The record at hand, from its head: a digit per stage, as text.
+local key, attempt, count, statuses, finals
+local statuses_were
+-- Kept reports by stage: as they were (false = none; read only where they matter), and those that replace them.
+local before, replaced
+-- Stages that reports of the message at hand are about.
+local bound
+
+-- What the whole call comes to: written once, at its end.
+local totals, ranks, stamps = {}, {}, {}
 
 local now
 local function clock()
@@ -32,121 +45,114 @@ local function clock()
   return now
 end
 
+local function digit(text, i) return byte(text, i) - ZERO end
+local function with_digit(text, i, value) return sub(text, 1, i - 1) .. value .. sub(text, i + 1) end
+local function add(field, n) totals[field] = (totals[field] or 0) + n end
+
+local buckets = {}
 local function bucket(value)
-  if value <= 1e-6 then return 'z' end
-  return string.format('%d', math.ceil(math.log(math.min(value, 1e9)) / LOG_GAMMA))
-end
-
--- Adds what a kept report counts: see shared/domain/sketch.ts.
-local function count_kept(into, stage, kept, sign)
-  local _, _, _, f1, _, _, f2, _, _, e1, e2 = struct.unpack(SUMMARY, kept.summary)
-  local function add(metric, value)
-    local field = (stage - 1) .. '.' .. metric .. ':' .. bucket(value)
-    into[field] = (into[field] or 0) + sign
-  end
-  if f1 >= 0 then
-    add('f1', f1)
-    add('e1', e1)
-  end
-  if f2 >= 0 then
-    add('f2', f2)
-    add('e2', e2)
-  end
-end
-
-local function ended_at(record)
-  for i = 1, record.count do
-    if record.final[i] > 0 then return i end
-  end
-  return 0
-end
-
-local function current_stage(record)
-  if ended_at(record) > 0 then return 0 end
-  for i = record.count, 1, -1 do
-    if record.status[i] > 0 and record.status[i] < COMPLETED then return i end
-  end
-  return 0
-end
-
-local function derived_status(record)
-  local last = ended_at(record)
-  if last > 0 then return record.final[last] == COMPLETED and 3 or 4 end
-  return record.status[1] > 0 and 2 or 1
-end
-
-local function rank(record)
-  if record.release_status == 1 then return 0 end
-  if record.release_status >= 3 then return 1000000 + record.release_status - 3 end
-  local last = current_stage(record)
-  -- Between two stages (its next one had ended before) it's as far as the last that it reached.
-  if last == 0 then
-    for i = 1, record.count do
-      if record.status[i] > 0 then last = i end
-    end
-  end
-  return last * 8 + (record.status[last] or 0)
-end
-
--- What its statuses count, of the stages up to the one with which its release ended.
-local function count_statuses(into, record, sign)
-  local function add(field) into[field] = (into[field] or 0) + sign end
-  local last = ended_at(record)
-  add('r' .. record.release_status)
-  if record.release_status == 3 then add('d' .. (last - 1)) end
-  for i = 1, (last > 0 and last or record.count) do
-    if record.status[i] > 0 then add('s' .. (i - 1) .. '.' .. record.status[i]) end
-  end
-end
-
-local function kept_field(record, stage) return tag .. '.' .. record.attempt .. '.' .. (stage - 1) end
-
--- The kept report of a stage as it was before this message; read only where it matters.
-local function kept_before(record, stage)
-  local known = record.kept[stage]
-  if known == nil then
-    local packed = redis.call('HGET', record.key, kept_field(record, stage))
-    known = false
-    if packed then
-      local status, next, at, digest = struct.unpack(KEPT, packed)
-      known = {status = status, next = next - 1, at = at, digest = digest, summary = string.sub(packed, 15)}
-    end
-    record.kept[stage] = known
+  local known = buckets[value]
+  if not known then
+    known = value <= 1e-6 and 'z' or string.format('%d', math.ceil(math.log(math.min(value, 1e9)) / LOG_GAMMA))
+    buckets[value] = known
   end
   return known
 end
 
-local function kept_now(record, stage)
-  return record.changed[stage] or kept_before(record, stage)
+-- Adds what a kept report counts: see shared/domain/sketch.ts.
+local function count_report(stage, report, sign)
+  local _, _, _, f1, _, _, f2, _, _, e1, e2 = struct.unpack(SUMMARY, report.summary)
+  local prefix = (stage - 1) .. '.'
+  if f1 >= 0 then
+    add(prefix .. 'f1:' .. bucket(f1), sign)
+    add(prefix .. 'e1:' .. bucket(e1), sign)
+  end
+  if f2 >= 0 then
+    add(prefix .. 'f2:' .. bucket(f2), sign)
+    add(prefix .. 'e2:' .. bucket(e2), sign)
+  end
 end
 
-local function bind_unnamed(record, reported, next, digest)
-  -- A request that is tried again after its answer was lost says the same words: they are about the same stage.
-  for i = record.count, 1, -1 do
-    local old = kept_now(record, i)
+local function ended_at()
+  local at = string.find(finals, '[1-9]')
+  return at or 0
+end
+
+local function current_stage()
+  if ended_at() > 0 then return 0 end
+  for i = count, 1, -1 do
+    local status = digit(statuses, i)
+    if status > 0 and status < COMPLETED then return i end
+  end
+  return 0
+end
+
+local function release_status()
+  local last = ended_at()
+  if last > 0 then return digit(finals, last) == COMPLETED and 3 or 4 end
+  return digit(statuses, 1) > 0 and 2 or 1
+end
+
+local function rank(status)
+  if status == 1 then return 0 end
+  if status >= 3 then return 1000000 + status - 3 end
+  local last = current_stage()
+  -- Between two stages (its next one had ended before) it's as far as the last that it reached.
+  if last == 0 then
+    for i = 1, count do
+      if digit(statuses, i) > 0 then last = i end
+    end
+  end
+  return last * 8 + (last > 0 and digit(statuses, last) or 0)
+end
+
+local function kept_field(stage) return tag .. '.' .. attempt .. '.' .. (stage - 1) end
+
+local function kept_before(stage)
+  local known = before[stage]
+  if known == nil then
+    known = false
+    -- Only what was reported was kept.
+    local packed = digit(statuses_were, stage) > 1 and redis.call('HGET', key, kept_field(stage))
+    if packed then
+      local status, next, at, digest = struct.unpack(KEPT, packed)
+      known = {status = status, next = next - 1, at = at, digest = digest, summary = sub(packed, 15)}
+    end
+    before[stage] = known
+  end
+  return known
+end
+
+local function kept_now(stage) return replaced[stage] or kept_before(stage) end
+
+local function bind_unnamed(reported, next, digest)
+  -- A request that is tried again after its answer was lost says the same words: they are about the same stages.
+  for i = count, 1, -1 do
+    local old = not bound[i] and kept_before(i)
     if old and old.status == reported and old.digest == digest then return i end
   end
-  local current = current_stage(record)
-  if current == 0 then return math.max(ended_at(record), 1) end
+  local current = current_stage()
+  if current == 0 then return math.max(ended_at(), 1) end
   if next ~= current then return current end
-  for i = record.count, 1, -1 do
-    local old = kept_now(record, i)
-    if i ~= current and old and old.next + 1 == current and record.status[i] >= COMPLETED then return i end
+  for i = count, 1, -1 do
+    local old = kept_now(i)
+    if i ~= current and old and old.next + 1 == current and digit(statuses, i) >= COMPLETED then return i end
   end
   return math.max(current - 1, 1)
 end
 
-local function join(record, at, stage, reported, next, digest, summary)
-  if stage == 0 then stage = bind_unnamed(record, reported, next, digest) end
-  if next == FOLLOWING then next = stage < record.count and stage + 1 or 0 end
-  if stage > record.count or next > record.count then return end
-  local old = kept_now(record, stage)
-  if reported > record.status[stage] then record.status[stage] = reported end
+local function join(at, stage, reported, next, digest, summary)
+  if stage == 0 then stage = bind_unnamed(reported, next, digest) end
+  if next == FOLLOWING then next = stage < count and stage + 1 or 0 end
+  if stage > count or next > count then return end
+  bound[stage] = true
+  local old = kept_now(stage)
+  if reported > digit(statuses, stage) then statuses = with_digit(statuses, stage, reported) end
   if reported >= COMPLETED then
     if next == 0 then
-      if reported > record.final[stage] then record.final[stage] = reported end
-    elseif record.status[next] < 1 then
-      record.status[next] = 1
+      if reported > digit(finals, stage) then finals = with_digit(finals, stage, reported) end
+    elseif digit(statuses, next) < 1 then
+      statuses = with_digit(statuses, next, 1)
     end
   end
   local outranks = not old or reported > old.status
@@ -154,85 +160,76 @@ local function join(record, at, stage, reported, next, digest, summary)
     outranks = at > old.at or (at == old.at and digest > old.digest)
   end
   if outranks then
-    record.changed[stage] = {status = reported, next = next - 1, at = at, digest = digest, summary = summary}
+    replaced[stage] = {status = reported, next = next - 1, at = at, digest = digest,
+      summary = pack(SUMMARY, match(summary, ELEVEN))}
   end
 end
 
-local function pack_summary(text)
-  local n = {}
-  for number in string.gmatch(text, '[^,]+') do n[#n + 1] = tonumber(number) end
-  return struct.pack(SUMMARY, unpack(n, 1, 11))
-end
+local function from_hex(text) return pack('>I3I3', tonumber(sub(text, 1, 6), 16), tonumber(sub(text, 7, 12), 16)) end
 
-local function from_hex(text)
-  return (string.gsub(text, '..', function(pair) return string.char(tonumber(pair, 16)) end))
-end
-
-local function digits(text)
-  local list = {}
-  for i = 1, #text do list[i] = string.byte(text, i) - 48 end
-  return list
-end
-
--- What its kept reports count: those that were replaced, and those that came to stand behind its end, or before it.
-local function count_reports(into, record, last_before)
-  local last = ended_at(record)
-  for i = 1, record.count do
-    local was, is = last_before == 0 or i <= last_before, last == 0 or i <= last
-    if record.changed[i] or was ~= is then
-      local old = kept_before(record, i)
-      if was and old then count_kept(into, i, old, -1) end
-      local new = record.changed[i] or old
-      if is and new then count_kept(into, i, new, 1) end
+-- Counts the difference that a message made: stages behind the one with which a release ended count nothing.
+local function count_difference(status_was, status_is, end_was)
+  local end_is = ended_at()
+  if status_was ~= status_is then
+    add('r' .. status_was, -1)
+    add('r' .. status_is, 1)
+  end
+  local done_was, done_is = status_was == 3 and end_was or 0, status_is == 3 and end_is or 0
+  if done_was ~= done_is then
+    if done_was > 0 then add('d' .. (done_was - 1), -1) end
+    if done_is > 0 then add('d' .. (done_is - 1), 1) end
+  end
+  for i = 1, count do
+    local counted_before, counted_now = end_was == 0 or i <= end_was, end_is == 0 or i <= end_is
+    local was, is = counted_before and digit(statuses_were, i) or 0, counted_now and digit(statuses, i) or 0
+    if was ~= is then
+      if was > 0 then add('s' .. (i - 1) .. '.' .. was, -1) end
+      if is > 0 then add('s' .. (i - 1) .. '.' .. is, 1) end
+    end
+    if replaced[i] or counted_before ~= counted_now then
+      local old = kept_before(i)
+      if counted_before and old then count_report(i, old, -1) end
+      local new = replaced[i] or old
+      if counted_now and new then count_report(i, new, 1) end
     end
   end
 end
 
-local totals, ranks, stamps = {}, {}, {}
-
-local function apply(key, id, given_at, given_attempt, reports, a)
-  local mine = redis.call('HMGET', key, tag, 'f', 's', 'p', 'u', 'o')
+local function apply(child, id, given_at, given_attempt, reports, a)
+  local mine = redis.call('HMGET', child, tag, 'f', 's', 'p', 'u', 'o')
   if not mine[1] then return 'absent' end
   if reports > 0 and not mine[2] then return 'gone' end
-  local before, attempt, epoch, last_message, statuses, finals, location =
-    string.match(mine[1], '^(%d) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+  local was, epoch, last_message, location
+  was, attempt, epoch, last_message, statuses, finals, location =
+    match(mine[1], '^(%d) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')
   if given_attempt ~= '' and given_attempt ~= attempt then return 'stale' end
   local at = given_at == '' and clock() or tonumber(given_at)
-  local record = {
-    key = key, attempt = attempt, count = #statuses, release_status = tonumber(before), status = digits(statuses),
-    final = digits(finals), kept = {}, changed = {},
-  }
-  local deltas = {}
-  count_statuses(deltas, record, -1)
-  local rank_before, last_before = rank(record), ended_at(record)
+  local stamp = given_at == '' and string.format('%.0f', at) or given_at
+  key, count, before, replaced, bound, statuses_were = child, #statuses, {}, {}, {}, statuses
+  local status_was, finals_were, end_was = tonumber(was), finals, ended_at()
+  local rank_was = rank(status_was)
 
-  if record.status[1] < 1 then record.status[1] = 1 end
-  for n = 0, reports - 1 do
-    local r = a + n * 5
-    join(record, at, tonumber(ARGV[r]) + 1, tonumber(ARGV[r + 1]), tonumber(ARGV[r + 2]) + 1, from_hex(ARGV[r + 3]),
-      pack_summary(ARGV[r + 4]))
+  if digit(statuses, 1) < 1 then statuses = with_digit(statuses, 1, 1) end
+  for r = a, a + (reports - 1) * 5, 5 do
+    join(at, tonumber(ARGV[r]) + 1, tonumber(ARGV[r + 1]), tonumber(ARGV[r + 2]) + 1, from_hex(ARGV[r + 3]), ARGV[r + 4])
   end
-  record.release_status = derived_status(record)
-  local release_status = record.release_status
-  count_statuses(deltas, record, 1)
-  count_reports(deltas, record, last_before)
+  local status_is = release_status()
 
-  local stamp = string.format('%.0f', at)
   -- When its last message came is asked only while it runs the release.
-  if release_status > 2 then last_message = '0' elseif at > tonumber(last_message) then last_message = stamp end
-  local set = {tag, table.concat({release_status, attempt, epoch, last_message, table.concat(record.status),
-    table.concat(record.final), location}, ' ')}
-  for stage, kept in pairs(record.changed) do
-    set[#set + 1] = kept_field(record, stage)
-    set[#set + 1] = struct.pack(KEPT, kept.status, kept.next + 1, kept.at, kept.digest) .. kept.summary
+  if status_is > 2 then last_message = '0' elseif at > tonumber(last_message) then last_message = stamp end
+  local set = {tag, table.concat({status_is, attempt, epoch, last_message, statuses, finals, location}, ' ')}
+  for stage, kept in pairs(replaced) do
+    set[#set + 1] = kept_field(stage)
+    set[#set + 1] = pack(KEPT, kept.status, kept.next + 1, kept.at, kept.digest) .. kept.summary
   end
   local clear = {}
   if mine[2] then
-    if mine[4] and before == '1' then
+    local running = release .. ' ' .. tag
+    if mine[4] and status_was == 1 then
       -- It has downloaded: never offered again.
       local left = {}
       for entry in string.gmatch(mine[4], '%S+') do
-        if string.match(entry, '^[^:]+') ~= release then left[#left + 1] = entry end
+        if match(entry, '^[^:]+') ~= release then left[#left + 1] = entry end
       end
       if #left == 0 then
         clear[1] = 'p'
@@ -241,10 +238,10 @@ local function apply(key, id, given_at, given_attempt, reports, a)
         set[#set + 1] = table.concat(left, ' ')
       end
     end
-    if release_status == 2 and (before == '1' or not mine[5]) then
+    if status_is == 2 and (status_was == 1 or not mine[5]) then
       set[#set + 1] = 'u'
-      set[#set + 1] = release .. ' ' .. tag
-    elseif release_status > 2 and mine[5] == release .. ' ' .. tag then
+      set[#set + 1] = running
+    elseif status_is > 2 and mine[5] == running then
       clear[#clear + 1] = 'u'
       if mine[6] then clear[#clear + 1] = 'o' end
     end
@@ -257,22 +254,19 @@ local function apply(key, id, given_at, given_attempt, reports, a)
       stamps[#stamps + 1] = id
     end
   end
-  redis.call('HSET', key, unpack(set))
-  if #clear > 0 then redis.call('HDEL', key, unpack(clear)) end
+  redis.call('HSET', child, unpack(set))
+  if #clear > 0 then redis.call('HDEL', child, unpack(clear)) end
   -- From here on nothing can fail any more: what the record says is counted.
-  local changed = 0
-  for field, delta in pairs(deltas) do
-    if delta ~= 0 then
-      changed = 1
-      totals[field] = (totals[field] or 0) + delta
+  local changed = next(replaced) or statuses ~= statuses_were or finals ~= finals_were
+  if changed then
+    count_difference(status_was, status_is, end_was)
+    local rank_is = rank(status_is)
+    if rank_is ~= rank_was then
+      ranks[#ranks + 1] = rank_is
+      ranks[#ranks + 1] = id
     end
   end
-  local rank_now = rank(record)
-  if rank_now ~= rank_before then
-    ranks[#ranks + 1] = rank_now
-    ranks[#ranks + 1] = id
-  end
-  return 'ok ' .. changed .. ' ' .. release_status
+  return 'ok ' .. (changed and 1 or 0) .. ' ' .. status_is
 end
 
 local replies = {}

@@ -1,0 +1,58 @@
+/** Children put straight into Redis, as workers would: for fleets that would take minutes to join over HTTP. */
+import { partitionOf } from '#domain/ids.ts';
+import type { Join } from '#store/child-store.ts';
+import { packArea } from '#store/area-codec.ts';
+import { createKeys } from '#store/keys.ts';
+import { connectRedis, untilReady } from '#store/redis.ts';
+import { createStores } from '#store/stores.ts';
+import { areaOf, longId } from '../load/bodies.ts';
+
+export const PARTITIONS = 8;
+export const keys = createKeys('uc');
+const AT_ONCE = 200;
+const CALLS_AT_ONCE = 16;
+
+export type Redis = Awaited<ReturnType<typeof openRedis>>;
+
+/** `schema`: laid out before any manager starts. */
+export async function openRedis(stack: AsyncDisposableStack, url: string) {
+  const client = connectRedis(url, 'work', () => {});
+  stack.defer(() => client.disconnect());
+  await untilReady(client);
+  return { client, ...createStores(client, keys, PARTITIONS) };
+}
+
+/** Children `from` to `to` with ids as long as UUIDs, seen just now. */
+export async function populate({ client, children }: Redis, prefix: string, from: number, to: number): Promise<void> {
+  const [seconds] = await client.time();
+  const at = Number(seconds) * 1000;
+  const batches = new Map<number, Join[]>();
+  let running: Promise<unknown>[] = [];
+  const send = async (p: number, batch: Join[]): Promise<void> => {
+    running.push(children.joinAll(p, batch));
+    if (running.length < CALLS_AT_ONCE) return;
+    await Promise.all(running);
+    running = [];
+  };
+  for (let n = from; n < to; n++) {
+    const id = longId(prefix, n);
+    const p = partitionOf(id, PARTITIONS);
+    const batch = batches.get(p) ?? [];
+    batches.set(p, batch);
+    const area = packArea(JSON.parse(areaOf(n)) as [number, number][][]);
+    batch.push({ id, at: at - (n % 1000), area, digest: 'digest-of-it', childCount: 0 });
+    if (batch.length < AT_ONCE) continue;
+    batches.set(p, []);
+    await send(p, batch);
+  }
+  for (const [p, batch] of batches) if (batch.length > 0) await send(p, batch);
+  await Promise.all(running);
+}
+
+/** A count of a release, over all partitions. */
+export async function countOf({ client }: Redis, release: string, field: string): Promise<number> {
+  const values = await Promise.all(
+    Array.from({ length: PARTITIONS }, (_, p) => client.hget(keys.agg(p, release), field)),
+  );
+  return values.reduce((sum: number, value) => sum + Number(value ?? 0), 0);
+}
