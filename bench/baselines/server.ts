@@ -30,12 +30,13 @@ function koa(): RequestListener {
 
 function http(): RequestListener {
   const object = answer === '' ? '' : (JSON.parse(answer) as object);
-  return (request: IncomingMessage, response: ServerResponse) =>
-    void readJson(request).then(() => {
-      const body = object === '' ? '' : JSON.stringify(object);
-      response.writeHead(200, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': body.length });
-      response.end(body);
-    });
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    await readJson(request);
+    const body = object === '' ? '' : JSON.stringify(object);
+    response.writeHead(200, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': body.length });
+    response.end(body);
+  };
+  return (request, response) => void answer(request, response);
 }
 
 createServer(kind === 'http' ? http() : koa()).listen(Number(process.env['PORT']), '127.0.0.1');

@@ -49,6 +49,19 @@ export async function populate({ client, children }: Redis, prefix: string, from
   await Promise.all(running);
 }
 
+/** As if each of the children had fetched the release's files: all are Doing, in their first stage. */
+export async function downloadAll({ children, releases }: Redis, prefix: string, to: number, release: string) {
+  const ref = { release, tag: (await releases.rollout(release))?.tag ?? '' };
+  const ids = Array.from({ length: to }, (_, n) => longId(prefix, n));
+  for (const [p, mine] of Map.groupBy(ids, (id) => partitionOf(id, PARTITIONS)))
+    for (let i = 0; i < mine.length; i += AT_ONCE)
+      await children.applyAll(
+        p,
+        ref,
+        mine.slice(i, i + AT_ONCE).map((id) => ({ id, at: '', attempt: '', reports: [] })),
+      );
+}
+
 /** A count of a release, over all partitions. */
 export async function countOf({ client }: Redis, release: string, field: string): Promise<number> {
   const values = await Promise.all(

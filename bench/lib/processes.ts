@@ -82,10 +82,15 @@ export async function startNode(
   const flags = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
   const child = ownedBy(
     stack,
-    spawnAt(place, process.execPath, [...(place === 'subject' ? flags : []), file, ...args], {
-      env: { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'warn', OPERATOR_TOKEN: TOKEN, ...env, PORT: String(port) },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    }),
+    spawnAt(
+      place,
+      process.execPath,
+      ['--max-semi-space-size=32', ...(place === 'subject' ? flags : []), file, ...args],
+      {
+        env: { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'warn', OPERATOR_TOKEN: TOKEN, ...env, PORT: String(port) },
+        stdio: ['ignore', 'ignore', 'inherit'],
+      },
+    ),
   );
   const url = `http://127.0.0.1:${port}`;
   const deadline = performance.now() + READY_WITHIN_MS;

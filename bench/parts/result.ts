@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { enrolAll } from '../lib/fleet.ts';
 import { load } from '../lib/load.ts';
 import { alternate, compared, type Part } from '../lib/part.ts';
-import { countOf, openRedis, populate, type Redis } from '../lib/populate.ts';
+import { countOf, downloadAll, openRedis, populate, type Redis } from '../lib/populate.ts';
 import { type Roles, spawnAt, startManager, startNode, startRedis } from '../lib/processes.ts';
 
 const CHILDREN = 20_000;
@@ -30,10 +30,17 @@ async function makeBed(stack: AsyncDisposableStack, fsync: 'always' | 'everysec'
 
 let serial = 0;
 
-/** A new release with the whole fleet enrolled; the time until every child's first result in it is applied. */
-async function timed({ manager, redis }: Bed, send: (release: string) => Promise<unknown>): Promise<number> {
+/** A new release with the whole fleet in its first stage. */
+async function underway({ manager, redis }: Pick<Bed, 'manager' | 'redis'>): Promise<string> {
   const release = `res-${serial++}`;
   await enrolAll(manager.url, release, CHILDREN);
+  await downloadAll(redis, 'r', CHILDREN, release);
+  return release;
+}
+
+/** How many a second: from the first request until every child's first result is applied. */
+async function timed({ manager, redis }: Bed, send: (release: string) => Promise<unknown>): Promise<number> {
+  const release = await underway({ manager, redis });
   const start = performance.now();
   await send(release);
   while ((await countOf(redis, release, 's0.2')) < CHILDREN) await sleep(CHECK_MS);
@@ -89,11 +96,7 @@ export const result: Part = {
       always: () => timed(durable, overHttp(durable.manager.port)),
       naive: () => timed(bed, overHttp(bed.naive.port)),
     });
-    const message = async (kind: 'naive' | 'ours'): Promise<number> => {
-      const release = `res-${serial++}`;
-      await enrolAll(bed.manager.url, release, CHILDREN);
-      return fromMessages(bed, kind)(release);
-    };
+    const message = async (kind: 'naive' | 'ours'): Promise<number> => fromMessages(bed, kind)(await underway(bed));
     const messages = await alternate(rounds, { ours: () => message('ours'), naive: () => message('naive') });
     const row = { part: 'result', unit: '/s' };
     const naive = 'a job per result';

@@ -15,7 +15,7 @@ export function createMetrics(role: string) {
     answers.set(key, known);
     return known;
   };
-  new Counter({
+  const requests = new Counter({
     name: 'choir_requests_total',
     help: 'Answered requests by route and status class',
     labelNames: ['route', 'status'],
@@ -27,6 +27,7 @@ export function createMetrics(role: string) {
   });
   return {
     registry,
+    requests,
     /** Where answers are counted. Every request of the fleet passes here: labels are looked up only when somebody asks. */
     answersOf,
     answered(route: string, status: number): void {

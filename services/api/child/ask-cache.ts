@@ -25,8 +25,6 @@ export type Standing = {
 /** `answer` holds as long as no rollout has changed since: `changes` is their count. */
 type Entry = { answer: string; changes: number; until: number; standing: Standing | null };
 
-export type AskCache = ReturnType<typeof createAskCache>;
-
 /** `answerTo`: a child's answer as the rollouts stand, or null for one that isn't given from memory. */
 export function createAskCache(
   now: () => number,

@@ -10,8 +10,6 @@ import { parseJson } from './body.ts';
 import type { ChildDeps } from './deps.ts';
 import { ChildError } from './errors.ts';
 
-export type EndStage = ReturnType<typeof createEndStage>;
-
 type Asked = { id: string; release: string; stage: string };
 
 const YES = '{"end_stage":true}';

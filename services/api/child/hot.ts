@@ -83,7 +83,7 @@ export function createHotPath(
 
   return (request, response) => {
     const endpoint = request.method === 'POST' ? byPath.get(request.url ?? '') : undefined;
-    if (endpoint === undefined) return void application(request, response);
+    if (endpoint === undefined) return application(request, response);
     if (load.refuses(endpoint.kind)) return refuse(response, endpoint);
     readBody(request, bodyLimit, (error, text) => {
       if (error !== null) return fail(request, response, endpoint, error);

@@ -9,8 +9,6 @@ import type { ChildDeps } from './deps.ts';
 import { ChildError } from './errors.ts';
 import type { Gone } from '../waiting.ts';
 
-export type Poll = ReturnType<typeof createPoll>;
-
 /** The first member of this name in the text. Whether it's the one that counts is proved by the digest alone. */
 const ID = /"id"\s*:\s*"([A-Za-z0-9._:-]{1,128})"/;
 const DIGEST_LENGTH = 12;

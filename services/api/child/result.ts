@@ -16,8 +16,6 @@ const DIGEST_LENGTH = 12;
 
 type Reports = Omit<Report, 'at'>[];
 
-export type Result = ReturnType<typeof createResult>;
-
 export function createResult({ children, cache, intake, kick, hold, clock }: ChildDeps) {
   /** A result that names no stage is bound to the child's current one, so it can't wait in a queue. */
   async function applyNow(id: string, { release, tag }: ReleaseRef, reports: Reports): Promise<void> {

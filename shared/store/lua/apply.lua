@@ -45,15 +45,36 @@ local function clock()
   return now
 end
 
+-- Lua turns a number into a text by printf, which costs as much as a command: each is made once in a call.
+local texts = {}
+local function text_of(n)
+  local known = texts[n]
+  if not known then
+    known = string.format('%d', n)
+    texts[n] = known
+  end
+  return known
+end
+local status_fields = {}
+local function status_field(stage, status)
+  local at = stage * 8 + status
+  local known = status_fields[at]
+  if not known then
+    known = 's' .. text_of(stage - 1) .. '.' .. text_of(status)
+    status_fields[at] = known
+  end
+  return known
+end
+
 local function digit(text, i) return byte(text, i) - ZERO end
-local function with_digit(text, i, value) return sub(text, 1, i - 1) .. value .. sub(text, i + 1) end
+local function with_digit(text, i, value) return sub(text, 1, i - 1) .. text_of(value) .. sub(text, i + 1) end
 local function add(field, n) totals[field] = (totals[field] or 0) + n end
 
 local buckets = {}
 local function bucket(value)
   local known = buckets[value]
   if not known then
-    known = value <= 1e-6 and 'z' or string.format('%d', math.ceil(math.log(math.min(value, 1e9)) / LOG_GAMMA))
+    known = value <= 1e-6 and 'z' or text_of(math.ceil(math.log(math.min(value, 1e9)) / LOG_GAMMA))
     buckets[value] = known
   end
   return known
@@ -62,7 +83,7 @@ end
 -- Adds what a kept report counts: see shared/domain/sketch.ts.
 local function count_report(stage, report, sign)
   local _, _, _, f1, _, _, f2, _, _, e1, e2 = struct.unpack(SUMMARY, report.summary)
-  local prefix = (stage - 1) .. '.'
+  local prefix = text_of(stage - 1) .. '.'
   if f1 >= 0 then
     add(prefix .. 'f1:' .. bucket(f1), sign)
     add(prefix .. 'e1:' .. bucket(e1), sign)
@@ -106,7 +127,7 @@ local function rank(status)
   return last * 8 + (last > 0 and digit(statuses, last) or 0)
 end
 
-local function kept_field(stage) return tag .. '.' .. attempt .. '.' .. (stage - 1) end
+local function kept_field(stage) return tag .. '.' .. attempt .. '.' .. text_of(stage - 1) end
 
 local function kept_before(stage)
   local known = before[stage]
@@ -171,20 +192,20 @@ local function from_hex(text) return pack('>I3I3', tonumber(sub(text, 1, 6), 16)
 local function count_difference(status_was, status_is, end_was)
   local end_is = ended_at()
   if status_was ~= status_is then
-    add('r' .. status_was, -1)
-    add('r' .. status_is, 1)
+    add('r' .. text_of(status_was), -1)
+    add('r' .. text_of(status_is), 1)
   end
   local done_was, done_is = status_was == 3 and end_was or 0, status_is == 3 and end_is or 0
   if done_was ~= done_is then
-    if done_was > 0 then add('d' .. (done_was - 1), -1) end
-    if done_is > 0 then add('d' .. (done_is - 1), 1) end
+    if done_was > 0 then add('d' .. text_of(done_was - 1), -1) end
+    if done_is > 0 then add('d' .. text_of(done_is - 1), 1) end
   end
   for i = 1, count do
     local counted_before, counted_now = end_was == 0 or i <= end_was, end_is == 0 or i <= end_is
     local was, is = counted_before and digit(statuses_were, i) or 0, counted_now and digit(statuses, i) or 0
     if was ~= is then
-      if was > 0 then add('s' .. (i - 1) .. '.' .. was, -1) end
-      if is > 0 then add('s' .. (i - 1) .. '.' .. is, 1) end
+      if was > 0 then add(status_field(i, was), -1) end
+      if is > 0 then add(status_field(i, is), 1) end
     end
     if replaced[i] or counted_before ~= counted_now then
       local old = kept_before(i)
@@ -217,7 +238,8 @@ local function apply(child, id, given_at, given_attempt, reports, a)
 
   -- When its last message came is asked only while it runs the release.
   if status_is > 2 then last_message = '0' elseif at > tonumber(last_message) then last_message = stamp end
-  local set = {tag, table.concat({status_is, attempt, epoch, last_message, statuses, finals, location}, ' ')}
+  local set = {tag, text_of(status_is) .. ' ' .. attempt .. ' ' .. epoch .. ' ' .. last_message .. ' ' .. statuses .. ' ' ..
+    finals .. ' ' .. location}
   for stage, kept in pairs(replaced) do
     set[#set + 1] = kept_field(stage)
     set[#set + 1] = pack(KEPT, kept.status, kept.next + 1, kept.at, kept.digest) .. kept.summary
@@ -262,11 +284,11 @@ local function apply(child, id, given_at, given_attempt, reports, a)
     count_difference(status_was, status_is, end_was)
     local rank_is = rank(status_is)
     if rank_is ~= rank_was then
-      ranks[#ranks + 1] = rank_is
+      ranks[#ranks + 1] = text_of(rank_is)
       ranks[#ranks + 1] = id
     end
   end
-  return 'ok ' .. (changed and 1 or 0) .. ' ' .. status_is
+  return (changed and 'ok 1 ' or 'ok 0 ') .. text_of(status_is)
 end
 
 local replies = {}
