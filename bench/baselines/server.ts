@@ -30,13 +30,13 @@ function koa(): RequestListener {
 
 function http(): RequestListener {
   const object = answer === '' ? '' : (JSON.parse(answer) as object);
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     await readJson(request);
     const body = object === '' ? '' : JSON.stringify(object);
     response.writeHead(200, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': body.length });
     response.end(body);
   };
-  return (request, response) => void answer(request, response);
+  return (request, response) => void respond(request, response);
 }
 
 createServer(kind === 'http' ? http() : koa()).listen(Number(process.env['PORT']), '127.0.0.1');
