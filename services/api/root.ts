@@ -5,6 +5,7 @@ import type { Config } from '#runtime/config.ts';
 import { listen } from '#runtime/health.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
+import { isOneOfSeveral } from '#runtime/processes.ts';
 import { openBase } from '#store/open.ts';
 import { createHandler } from './app.ts';
 import type { ChildDeps } from './child/deps.ts';
@@ -39,7 +40,9 @@ export async function startApi(
     { keepAliveTimeout: KEEP_ALIVE_MS },
     (request, response) => void starting.handle(request, response),
   );
-  const { port, close } = await listen(server, config.host, config.port);
+  const open = () => listen(server, config.host, config.port);
+  // One of several that starts while the others serve leaves the children to them.
+  const early = isOneOfSeveral() ? null : await open();
   const base = await openBase(config, address, 'serve', log, stack);
   const { client, keys, partitions, clock, children, releases } = base;
   const producer = await createIntakeProducer(await base.connect(), keys, partitions, stack);
@@ -59,7 +62,7 @@ export async function startApi(
     cache,
     files,
     intake,
-    signs: createSigns(intake, load, clock),
+    signs: createSigns(intake, load, clock, config.seenPrecisionMs),
     kick: ticks.kick,
     load,
     hold: createHold(config.resultHoldMs, MAX_HELD),
@@ -78,9 +81,10 @@ export async function startApi(
   if (config.releasesDir !== undefined) await publishFolder(config.releasesDir, publish, log);
 
   const ready = (): string | null => (client.status === 'ready' ? null : 'Redis is away');
+  starting.open(createHandler({ child, operator, token, ready, metrics, log }));
+  const { port, close } = early ?? (await open());
   // Closed first of all: requests in hand still find everything open.
   stack.defer(close);
   stack.defer(waiting.close);
-  starting.open(createHandler({ child, operator, token, ready, metrics, log }));
   return { port, ready };
 }

@@ -1,9 +1,10 @@
 /** `/livez`, `/readyz`, `/metrics`: open, on every role at its port. */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Server as NetServer } from 'node:net';
 import Koa, { type Middleware } from 'koa';
 import type { Metrics } from './metrics.ts';
+import { sharing, tellListening } from './processes.ts';
 
 /** Null: this process itself can serve. Otherwise why not. */
 export type Readiness = () => string | null;
@@ -18,13 +19,15 @@ export function healthRoutes(ready: Readiness, metrics: Metrics): Middleware {
       ctx.body = `${reason ?? 'ready'}\n`;
     } else if (ctx.path === '/metrics') {
       ctx.type = metrics.registry.contentType;
-      ctx.body = await metrics.registry.metrics();
+      ctx.body = await metrics.text();
     } else await next();
   };
 }
 
 const IDLE_CHECK_MS = 50;
-const CLOSE_WITHIN_MS = 5_000;
+/** Agents that wait for a signal ask each second. */
+const IDLE_GRACE_MS = 1_100;
+const CLOSE_WITHIN_MS = 4_000;
 
 /** Listens; `close` stops to take requests and lets those in hand end, for a while. */
 export async function listen(
@@ -32,7 +35,7 @@ export async function listen(
   host: string,
   port: number,
 ): Promise<{ port: number; close(): Promise<void> }> {
-  server.listen(port, host);
+  server.listen({ port, host, ...sharing() });
   await once(server, 'listening');
   const close = async (): Promise<void> => {
     server.prependListener('request', (_request, response) => {
@@ -40,16 +43,21 @@ export async function listen(
       response.setHeader('Connection', 'close');
     });
     const closed = once(server, 'close');
-    server.close();
-    // Requests that were in hand when it began leave idle connections behind.
-    const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+    // Not the HTTP server's own: that one closes idle connections at once.
+    NetServer.prototype.close.call(server);
+    // A request may be on its way on a connection that looks idle here: closed under it, it would be lost.
+    const begun = performance.now();
+    const idle = setInterval(() => {
+      if (performance.now() - begun > IDLE_GRACE_MS) server.closeIdleConnections();
+    }, IDLE_CHECK_MS);
     const all = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS);
-    server.closeIdleConnections();
     await closed;
     clearInterval(idle);
     clearTimeout(all);
   };
-  return { port: (server.address() as AddressInfo).port, close };
+  const own = (server.address() as AddressInfo).port;
+  tellListening(own);
+  return { port: own, close };
 }
 
 /** Until a role is ready: it lives, and says that it's starting. */

@@ -1,9 +1,11 @@
 /** Prometheus metrics: one registry per process, handed down, so that tests can run several side by side. */
+import { sharedText } from './shared-metrics.ts';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-export function createMetrics(role: string) {
+/** `stack`: of the process, where it may be one of several that are asked as one. */
+export function createMetrics(role: string, stack?: AsyncDisposableStack) {
   const registry = new Registry();
   registry.setDefaultLabels({ role });
   collectDefaultMetrics({ register: registry, prefix: 'choir_' });
@@ -28,6 +30,8 @@ export function createMetrics(role: string) {
   return {
     registry,
     requests,
+    /** In the Prometheus format; of all processes of the role, where there are several. */
+    text: stack === undefined ? () => registry.metrics() : sharedText(registry, stack),
     /** Where answers are counted. Every request of the fleet passes here: labels are looked up only when somebody asks. */
     answersOf,
     answered(route: string, status: number): void {
@@ -59,11 +63,13 @@ export function createMetrics(role: string) {
     backlog: new Gauge({
       name: 'choir_intake_backlog_batches',
       help: 'Batches waiting in the fullest intake queue',
+      aggregator: 'max',
       registers,
     }),
     lag: new Gauge({
       name: 'choir_event_loop_delay_seconds',
       help: 'Mean delay of the event loop over the last second',
+      aggregator: 'max',
       registers,
     }),
     inFlight: new Gauge({ name: 'choir_requests_in_flight', help: 'Child requests in hand', registers }),
@@ -71,8 +77,9 @@ export function createMetrics(role: string) {
     pressure: new Gauge({
       name: 'choir_pressure',
       help: 'Load as a share of its limits: polls are shed above 1',
+      aggregator: 'max',
       registers,
     }),
-    children: new Gauge({ name: 'choir_children', help: 'Children in the fleet', registers }),
+    children: new Gauge({ name: 'choir_children', help: 'Children in the fleet', aggregator: 'max', registers }),
   };
 }

@@ -51,7 +51,9 @@ function open(address: string, options: ConnectionOptions, retry: (times: number
       enableOfflineQueue: purpose === 'work',
     });
   }
-  return /^rediss?:/.test(address) ? new Redis(address, options) : new Redis({ ...options, path: address });
+  return /^rediss?:/.test(address)
+    ? new Redis(address, options)
+    : new Redis({ ...options, path: address.replace(/^unix:\/\//, '') });
 }
 
 export const isClusterAddress = (address: RedisAddress): boolean => address.startsWith('redis+cluster://');

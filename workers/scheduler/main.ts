@@ -8,7 +8,7 @@ import { startScheduler } from './root.ts';
 await runRole(async (stack) => {
   const config = loadConfig('scheduler');
   const log = createLog('scheduler', config.logLevel);
-  const metrics = createMetrics('scheduler');
+  const metrics = createMetrics('scheduler', stack);
   let ready = (): string | null => 'starting';
   const port = await serveHealth(config, () => ready(), metrics, stack);
   ({ ready } = await startScheduler(config, config.redisUrl ?? '', log, metrics, stack));

@@ -40,7 +40,7 @@ export function createEndStage({ config, children, cache, moves, signs, clock, w
     const keep = asks.expect(text, id);
     const { view, standing, may } = await look();
     const until = view.lastSeen + config.seenPrecisionMs;
-    if (view.left || clock.now() > until) signs.note({ id, release, tag, kind: 'ask' });
+    if (view.left || clock.now() > until) signs.note({ id, release, tag, kind: 'ask' }, view.left);
     else keep({ ...standing, until });
     if (may || !waiting.holds) return may ? YES : NO;
     const held = await waiting.hold(id, gone, async () => {

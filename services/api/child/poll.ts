@@ -11,14 +11,14 @@ import type { Gone } from '../waiting.ts';
 
 /** The first member of this name in the text. Whether it's the one that counts is proved by the digest alone. */
 const ID = /"id"\s*:\s*"([A-Za-z0-9._:-]{1,128})"/;
+const NO_RELEASE = { release: '', tag: '' };
 const DIGEST_LENGTH = 12;
 
 export function createPoll({ children, cache, intake, signs, load, clock, waiting, config }: ChildDeps) {
   function noteSign(id: string, view: PollView): void {
     const stale = clock.now() - view.lastSeen > config.seenPrecisionMs;
-    if (!stale && (view.underway === null || view.left)) return;
-    const about = view.underway ?? { release: '', tag: '' };
-    signs.note({ id, ...about, kind: 'poll' });
+    const suspect = view.underway !== null && !view.left;
+    if (stale || suspect) signs.note({ id, ...(view.underway ?? NO_RELEASE), kind: 'poll' }, suspect);
   }
 
   /** Another wording of what is known is taken over only when its child's last-seen time is due anyhow. */
