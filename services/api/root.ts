@@ -49,7 +49,7 @@ export async function startApi(
   const ticks = await createTickProducer(client, keys, stack);
   const load = await createLoadGuard(client, children, producer, config, metrics, log, stack);
   const files = createFileCache(releases);
-  const waiting = createWaiting(config.holdMs, config.holdLimit, load);
+  const waiting = createWaiting(config.holdMs, config.holdLimit, load, (held) => metrics.held.set(held));
   const subscriber = await base.connect('work');
   const cache = await createReleaseCache(releases, subscriber, keys, files, waiting.rollout, log, stack);
   const moves = await followMoves(subscriber, keys.moved);

@@ -28,12 +28,16 @@ export type Waiting = {
   rollout(release: string): void;
   /** After news may have been lost. */
   everybody(): void;
-  held(): number;
   close(): void;
 };
 
-/** `inHand` is told when a request waits and when it's looked at: while it waits it's no load. */
-export function createWaiting(holdMs: number, limit: number, inHand: { enter(): void; leave(): void }): Waiting {
+/** `inHand` is told when a request waits and when it's looked at: while it waits it's no load. `show`: how many wait. */
+export function createWaiting(
+  holdMs: number,
+  limit: number,
+  inHand: { enter(): void; leave(): void },
+  show: (held: number) => void,
+): Waiting {
   const byChild = new Map<string, Set<Waiter>>();
   const byRelease = new Map<string, Set<Waiter>>();
   const queue: Waiter[] = [];
@@ -78,7 +82,7 @@ export function createWaiting(holdMs: number, limit: number, inHand: { enter(): 
     };
     const waiter: Waiter = { woken: false, wake: () => signal?.() };
     const releases = new Set<string>();
-    held++;
+    show(++held);
     add(byChild, id, waiter);
     const timer = setTimeout(end, holdMs);
     gone(end);
@@ -104,7 +108,7 @@ export function createWaiting(holdMs: number, limit: number, inHand: { enter(): 
       }
     } finally {
       clearTimeout(timer);
-      held--;
+      show(--held);
       remove(byChild, id, waiter);
       for (const release of releases) remove(byRelease, release, waiter);
     }
@@ -121,7 +125,6 @@ export function createWaiting(holdMs: number, limit: number, inHand: { enter(): 
     },
     rollout: (release) => wake(byRelease.get(release)),
     everybody,
-    held: () => held,
     close() {
       closed = true;
       everybody();

@@ -70,10 +70,12 @@ function answerChildren(registry: Registry, stack: AsyncDisposableStack): void {
   }
   const answer = (worker: Worker, message: unknown): void => {
     if (!isOurs(message) || message.choir !== 'scrape') return;
-    void collect().then((text) => {
-      if (worker.isConnected()) worker.send({ choir: 'scraped', n: message.n, text } satisfies Message);
-    });
+    void reply(worker, message.n);
   };
+  async function reply(worker: Worker, n: number): Promise<void> {
+    const text = await collect();
+    if (worker.isConnected()) worker.send({ choir: 'scraped', n, text } satisfies Message);
+  }
   cluster.on('message', answer);
   stack.defer(() => void cluster.off('message', answer));
 }

@@ -213,6 +213,19 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
       ])) as 'deleted' | 'unknown' | 'underway' | 'recent';
     },
 
+    /**
+     * Removes what the next children of a partition did in a release that ended long ago, and takes them out of its index;
+     * its counts stay. False: there are none left.
+     */
+    async forgetRecords(p: number, { release, tag }: ReleaseRef, stages: number, limit: number): Promise<boolean> {
+      const index = keys.index(p, release);
+      const ids = await client.zrange(index, 0, String(limit - 1));
+      if (ids.length === 0) return false;
+      const children = ids.map((id) => keys.child(p, id));
+      await runScript(client, 'forget-records', { index }, [tag, stages, ...ids], children);
+      return true;
+    },
+
     /** How many children there are. */
     async count(): Promise<number> {
       const sizes = await Promise.all(Array.from({ length: partitions }, (_, p) => client.zcard(keys.seen(p))));

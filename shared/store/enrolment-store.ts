@@ -3,6 +3,7 @@ import type { Rollout } from '#domain/rollout.ts';
 import { ALL } from '#domain/plan.ts';
 import type { ChildStore } from './child-store.ts';
 import type { Keys } from './keys.ts';
+import type { ReleaseStore } from './release-store.ts';
 import type { Client } from './redis.ts';
 import { runScript } from './script.ts';
 
@@ -15,6 +16,7 @@ export function createEnrolmentStore(
   client: Client,
   keys: Keys,
   { bySeen, moved }: Pick<ChildStore, 'bySeen' | 'moved'>,
+  { unfinished }: Pick<ReleaseStore, 'unfinished'>,
 ) {
   const childKeys = (p: number, ids: readonly string[]): string[] => ids.map((id) => keys.child(p, id));
 
@@ -60,6 +62,7 @@ export function createEnrolmentStore(
         cursor,
         silent,
         was,
+        (await unfinished()).join(' '),
         ...ids,
       ],
       childKeys(p, ids),

@@ -89,6 +89,15 @@ export function createReleaseStore(client: Client, keys: Keys) {
       const rollouts = await Promise.all(ids.map(rolloutOf));
       return ids.filter((_, i) => isFinished(rollouts[i]?.state ?? 'aborted'));
     },
+    /** Releases whose children's records may go: their rollout ended before `before` (ms). */
+    async endedBefore(before: number): Promise<Rollout[]> {
+      const ids = await client.zrange(keys.releases, 0, '-1');
+      const rollouts = await Promise.all(ids.map(rolloutOf));
+      return rollouts
+        .filter((rollout) => rollout !== null)
+        .filter(({ state, endedAt }) => isFinished(state) && endedAt !== null && endedAt < before);
+    },
+
     /** Before a rollout starts: whoever crashes in between leaves an entry that does no harm. */
     addUnfinished: async (id: string): Promise<void> => void (await client.sadd(keys.unfinished, id)),
     removeUnfinished: async (id: string): Promise<void> => void (await client.srem(keys.unfinished, id)),

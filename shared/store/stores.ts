@@ -10,10 +10,11 @@ export type Stores = ReturnType<typeof createStores>;
 
 export function createStores(client: Client, keys: Keys, partitions: number) {
   const children = createChildStore(client, keys, partitions);
+  const releases = createReleaseStore(client, keys);
   return {
     children,
-    enrolment: createEnrolmentStore(client, keys, children),
-    releases: createReleaseStore(client, keys),
+    enrolment: createEnrolmentStore(client, keys, children, releases),
+    releases,
     snapshots: createSnapshotStore(client, keys, children),
   };
 }

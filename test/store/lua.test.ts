@@ -147,6 +147,20 @@ describe('enrolling', () => {
       expect((await s.children.forPoll(id))?.offers).toEqual([{ release: 'rel', epoch: 1 }]);
   });
 
+  it('drops offers of releases that are over from a child that never took them', async () => {
+    const id = name();
+    await s.join(joinOf(id, 1_000));
+    const enrolIn = (release: string): Promise<void> =>
+      s.enrolment.enrolChild(s.children.partition(id), running(release, 2_000), id);
+    for (const release of ['over', 'on']) {
+      await s.releases.addUnfinished(release);
+      await enrolIn(release);
+    }
+    await s.releases.removeUnfinished('over');
+    await enrolIn('new');
+    expect((await s.children.forPoll(id))?.offers.map(({ release }) => release)).toEqual(['on', 'new']);
+  });
+
   it('adds nobody to a partition that is marked, whatever a walk that was overtaken brings', async () => {
     await s.client.flushall();
     const rollout = running('marked', 1_000_000, 400_000);

@@ -1,7 +1,7 @@
 /** Where the manager says no, and to whom: new children before known ones, polls before results. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PRESETS } from '#domain/plan.ts';
-import { abortRollout, publishedRollout, startRollout } from '#domain/rollout.ts';
+import { abortRollout, publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
 import { createLog } from '#runtime/log.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
 import { BERLIN_AREA, post } from '#test/harness/child-client.ts';
@@ -89,6 +89,7 @@ describe('the sweep', () => {
       releases: s.releases,
       clock: { now: () => now },
       forgetAfterMs: 1_000_000,
+      keepReleasesMs: 100_000_000,
       log: createLog('test', 'silent'),
     });
     expect(await sweep()).toBe(600);
@@ -99,5 +100,43 @@ describe('the sweep', () => {
     expect(await sweep()).toBe(1_100);
     // Its release record stays.
     expect(await s.children.record('1', 'held-0')).not.toBeNull();
+  });
+
+  it('forgets what children did in a release that ended KEEP_RELEASES ago, and keeps its counts', async () => {
+    const s = await openStores(stack);
+    const now = 10_000_000;
+    const plan = PRESETS['global-incremental'];
+    const running = (id: string, tag: string): Rollout =>
+      startRollout(publishedRollout(id, tag, [{ name: 'A', type: 'A/B' }], plan), plan, now, 0);
+    const [old, young] = [running('old', '1'), running('young', '2')];
+    for (let i = 0; i < 700; i++) {
+      await s.join({ id: `c-${i}`, at: now - 10, area: 'A', digest: 'd', childCount: 0 });
+      for (const rollout of [old, young])
+        await s.enrolment.enrolChild(s.children.partition(`c-${i}`), rollout, `c-${i}`);
+    }
+    for (const [rollout, ended] of [
+      [old, now - 5_000],
+      [young, now - 1_000],
+    ] as const) {
+      await s.client.zadd(s.keys.releases, 1, rollout.release);
+      const doc = JSON.stringify(abortRollout(rollout, ended, 'over'));
+      await s.client.hset(s.keys.rollout(rollout.release), { v: 2, doc });
+    }
+    const sweep = createSweeper({
+      children: s.children,
+      releases: s.releases,
+      clock: { now: () => now },
+      forgetAfterMs: 1_000_000,
+      keepReleasesMs: 2_000,
+      log: createLog('test', 'silent'),
+    });
+    await sweep();
+    for (const id of ['c-0', 'c-699']) {
+      expect(await s.children.record('1', id)).toBeNull();
+      expect(await s.children.record('2', id)).not.toBeNull();
+      expect(await s.children.forPoll(id)).not.toBeNull();
+    }
+    expect((await s.snapshots.aggregates(old)).totals.get('n')).toBe(700);
+    expect(await s.snapshots.byRank('old', 0, 2_000_000, 1)).toEqual([]);
   });
 });

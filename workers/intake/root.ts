@@ -29,7 +29,8 @@ export async function startWorker(
   const intake = await createIntakeProducer(queues, keys, partitions, stack);
   const apply = createBatchApplier({ client, keys, children, kick: throttled(kick, stack), metrics, log });
   const walk = createWalker({ releases, enrolment, intake, kick });
-  const sweep = createSweeper({ children, releases, clock, forgetAfterMs: config.forgetAfterMs, log });
+  const { forgetAfterMs, keepReleasesMs } = config;
+  const sweep = createSweeper({ children, releases, clock, forgetAfterMs, keepReleasesMs, log });
 
   for (let p = 0; p < partitions; p++)
     consume<IntakeBatch>(

@@ -1,4 +1,7 @@
-/** Sweeps the fleet: children silent for FORGET_AFTER are forgotten. A restarted agent leaves its old id for ever. */
+/**
+ * Sweeps: children silent for FORGET_AFTER are forgotten (a restarted agent leaves its old id for ever), and so is what
+ * children did in releases that ended KEEP_RELEASES ago.
+ */
 import type { Logger } from '#runtime/log.ts';
 import { type ChildStore, releasesOf } from '#store/child-store.ts';
 import type { Clock } from '#store/redis-clock.ts';
@@ -6,9 +9,16 @@ import type { ReleaseStore } from '#store/release-store.ts';
 
 const BATCH = 500;
 
-type Deps = { children: ChildStore; releases: ReleaseStore; clock: Clock; forgetAfterMs: number; log: Logger };
+type Deps = {
+  children: ChildStore;
+  releases: ReleaseStore;
+  clock: Clock;
+  forgetAfterMs: number;
+  keepReleasesMs: number;
+  log: Logger;
+};
 
-export function createSweeper({ children, releases, clock, forgetAfterMs, log }: Deps) {
+export function createSweeper({ children, releases, clock, forgetAfterMs, keepReleasesMs, log }: Deps) {
   async function sweepPartition(p: number, before: number): Promise<number> {
     let forgotten = 0;
     for (let cursor = 0, last = false; !last && cursor < before;) {
@@ -24,7 +34,18 @@ export function createSweeper({ children, releases, clock, forgetAfterMs, log }:
     return forgotten;
   }
 
+  async function sweepReleases(): Promise<void> {
+    for (const rollout of await releases.endedBefore(clock.now() - keepReleasesMs)) {
+      let batches = 0;
+      for (let p = 0; p < children.partitions; p++)
+        while (await children.forgetRecords(p, rollout, rollout.stages.length, BATCH)) batches++;
+      if (batches > 0)
+        log.info({ release: rollout.release }, 'what children did in a release was forgotten after KEEP_RELEASES');
+    }
+  }
+
   return async (): Promise<number> => {
+    await sweepReleases();
     const before = clock.now() - forgetAfterMs;
     let forgotten = 0;
     for (let p = 0; p < children.partitions; p++) forgotten += await sweepPartition(p, before);

@@ -8,13 +8,13 @@ KEYS  agg    {p}:r:<release>:agg    hash  counts; @cursor and @mark of the walk 
       then one per child: {p}:c:<id>
 ARGV  release, its tag, epoch, attempt, location ('' = the child itself), stages, joined before (ms),
       cursor ('' = no walk), silent ('' = the walk goes on; else the number of silent children: the partition is done),
-      where the walk was ('' = at its start), then the ids
+      where the walk was ('' = at its start), the unfinished releases between spaces, then the ids
 Reply the ids that were enrolled now; a walk that another one has overtaken enrols nobody
 ]]
 local agg, index, order = KEYS[1], KEYS[2], KEYS[3]
 local release, tag, epoch, attempt, location = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local stages, joined_before, cursor, silent = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
-local FIRST_ID = 11
+local FIRST_ID = 12
 if cursor ~= '' then
   -- Two walks may overlap when a lock was lost. Whoever comes late must not add to a partition that is marked: gates
   -- open on the number that the mark holds.
@@ -25,11 +25,16 @@ local zeros = string.rep('0', stages)
 local head = table.concat({1, attempt, epoch, 0, zeros, zeros, location}, ' ')
 local offer = release .. ':' .. epoch
 
+local unfinished = {}
+for other in string.gmatch(ARGV[11], '%S+') do unfinished[other] = true end
+
 local function with_offer(pending)
   if not pending then return offer end
   local entries = {}
   for entry in string.gmatch(pending, '%S+') do
-    if string.match(entry, '^[^:]+') ~= release then entries[#entries + 1] = entry end
+    -- Offers of releases that are over are void: dropped, or each poll would read them for ever.
+    local other = string.match(entry, '^[^:]+')
+    if other ~= release and unfinished[other] then entries[#entries + 1] = entry end
   end
   entries[#entries + 1] = offer
   return table.concat(entries, ' ')
