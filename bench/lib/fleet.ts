@@ -4,7 +4,7 @@ import { releaseForm } from './release.ts';
 import { load } from './load.ts';
 import { type Roles, TOKEN } from './processes.ts';
 
-const CHECK_MS = 100;
+const CHECK_MS = 10;
 
 export async function operator<T>(url: string, method: string, path: string, body?: object | FormData): Promise<T> {
   const reply = await fetch(`${url}/api/v1${path}`, {
@@ -46,8 +46,12 @@ type Shown = {
 export const show = (url: string, id: string): Promise<Shown> => operator<Shown>(url, 'GET', `/releases/${id}`);
 
 /** Publishes and starts a release, and waits until all children are enrolled. */
-export async function enrolAll(url: string, id: string, children: number): Promise<void> {
-  await operator(url, 'POST', '/releases', await releaseForm(id));
+export async function enrolAll(url: string, id: string, children: number, form?: FormData): Promise<void> {
+  await operator(url, 'POST', '/releases', form ?? (await releaseForm(id)));
+  await startAndEnrol(url, id, children);
+}
+
+export async function startAndEnrol(url: string, id: string, children: number): Promise<void> {
   await operator(url, 'POST', `/releases/${id}/start`, {});
   await until(async () => (await show(url, id)).progress.locations[0]?.children === children);
 }

@@ -9,9 +9,11 @@ export type Row = {
   value: Figure;
   baseline: { what: string; value: Figure } | null;
   ratio: Figure | null;
-  /** The ratio aimed at; `most`: it is to stay below. */
-  target: { atLeast: number } | { atMost: number } | null;
+  target: Target | null;
 };
+
+/** What is aimed at: of the ratio to the baseline, or (`bytes`) of the figure itself. */
+export type Target = { atLeast: number } | { atMost: number } | { atMostBytes: number };
 
 export type Context = {
   rounds: number;
@@ -39,7 +41,7 @@ export async function alternate<Name extends string>(
   return values;
 }
 
-type Compared = { part: string; what: string; unit: string; target?: Row['target'] };
+type Compared = { part: string; what: string; unit: string; target?: Target | null };
 
 export const compared = (
   { part, what, unit, target = null }: Compared,

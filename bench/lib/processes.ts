@@ -93,17 +93,25 @@ export async function startNode(
     ),
   );
   const url = `http://127.0.0.1:${port}`;
+  await untilServes(`${url}/readyz`);
+  return { url, port, pid: child.pid ?? 0 };
+}
+
+export async function untilServes(url: string): Promise<void> {
   const deadline = performance.now() + READY_WITHIN_MS;
   for (;;) {
-    const ready = await fetch(`${url}/readyz`).then(
+    const ready = await fetch(url).then(
       (reply) => reply.ok,
       () => false,
     );
-    if (ready) return { url, port, pid: child.pid ?? 0 };
-    if (child.exitCode !== null || performance.now() > deadline) throw new Error(`${file} did not start`);
+    if (ready) return;
+    if (performance.now() > deadline) throw new Error(`nothing serves ${url}`);
     await sleep(CHECK_MS);
   }
 }
+
+export const isOnPath = (program: string): boolean =>
+  spawnSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' }).status === 0;
 
 export type Roles = { url: string; port: number; pid: number; redis: string };
 

@@ -3,8 +3,15 @@ import { packFunctions } from '#bundle/functions-zip.ts';
 
 export const STAGES = ['Canary', 'Test', 'Gradual'] as const;
 
-function releaseYml(id: string): string {
-  const stage = (name: string, type: string, onSuccess: string): string => `
+type Stage = readonly [name: string, type: string, onSuccess: string];
+const THREE: readonly Stage[] = [
+  ['Canary', 'WaitForSignal', 'Test'],
+  ['Test', 'A/B', 'Gradual'],
+  ['Gradual', 'WaitForSignal', 'rollout'],
+];
+
+function releaseYml(id: string, stages: readonly Stage[]): string {
+  const stage = ([name, type, onSuccess]: Stage): string => `
   - name: ${name}
     type: ${type}
     func_name: sieve
@@ -19,13 +26,29 @@ functions:
   - name: sieve
     base_version: { path: fns/f1, env: nodejs }
     new_version: { path: fns/f2, env: nodejs }
-stages:${stage('Canary', 'WaitForSignal', 'Test')}${stage('Test', 'A/B', 'Gradual')}${stage('Gradual', 'WaitForSignal', 'rollout')}
+stages:${stages.map(stage).join('')}
 rollback: { action: { function: base_version } }
 `;
 }
 
 /** `bytes`: about the size of fns.zip; what is in it doesn't compress. */
-export async function releaseForm(id: string, bytes = 0): Promise<FormData> {
+export const releaseForm = (id: string, bytes = 0): Promise<FormData> => formOf(releaseYml(id, THREE), bytes);
+
+/** A release of very many stages, each of which waits for its signal: a sample each. */
+export const manyStagesForm = (id: string, count: number): Promise<FormData> =>
+  formOf(
+    releaseYml(
+      id,
+      Array.from({ length: count }, (_, i) => [
+        `Stage ${i}`,
+        'WaitForSignal',
+        i + 1 < count ? `Stage ${i + 1}` : 'rollout',
+      ]),
+    ),
+    0,
+  );
+
+async function formOf(yml: string, bytes: number): Promise<FormData> {
   const code = 'module.exports = (req, res) => { res.send("1"); };\n';
   const files = new Map([
     ['fns/f1/index.js', Buffer.from(code)],
@@ -33,7 +56,7 @@ export async function releaseForm(id: string, bytes = 0): Promise<FormData> {
   ]);
   if (bytes > 0) files.set('fns/f2/data.bin', noise(bytes));
   const form = new FormData();
-  form.set('release', new Blob([releaseYml(id)]), 'release.yml');
+  form.set('release', new Blob([yml]), 'release.yml');
   form.set('functions', new Blob([new Uint8Array(await packFunctions(files))]), 'fns.zip');
   return form;
 }

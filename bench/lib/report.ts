@@ -25,11 +25,14 @@ const short = (n: number): string =>
 const spread = ({ median, min, max }: Figure): string =>
   min === max ? short(median) : `${short(median)} (${short(min)}–${short(max)})`;
 
-export function verdict({ ratio, target }: Row): string {
-  if (ratio === null || target === null) return '';
+export function verdict({ value, ratio, target }: Row): string {
+  if (target === null) return '';
+  const is = (met: boolean): string => (met ? 'met' : 'missed');
+  if ('atMostBytes' in target) return `≤ ${target.atMostBytes} bytes ${is(value.median <= target.atMostBytes)}`;
+  if (ratio === null) return '';
   return 'atLeast' in target
-    ? `≥ ${target.atLeast}× ${ratio.median >= target.atLeast ? 'met' : 'missed'}`
-    : `≤ ${target.atMost}× ${ratio.median <= target.atMost ? 'met' : 'missed'}`;
+    ? `≥ ${target.atLeast}× ${is(ratio.median >= target.atLeast)}`
+    : `≤ ${target.atMost}× ${is(ratio.median <= target.atMost)}`;
 }
 
 export function renderTable(rows: readonly Row[]): string {

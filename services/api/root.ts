@@ -63,7 +63,7 @@ export async function startApi(
     files,
     intake,
     signs: createSigns(intake, load, clock, config.seenPrecisionMs),
-    kick: ticks.kick,
+    look: releases.look,
     load,
     hold: createHold(config.resultHoldMs, MAX_HELD),
     clock,

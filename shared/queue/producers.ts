@@ -116,10 +116,6 @@ export async function createTickProducer(connection: Client, keys: Keys, stack: 
   const queue = await opened<TickJob>(QUEUES.ticks, keys.ticks, connection, stack);
   const opts = { removeOnComplete: true, removeOnFail: true } as const;
   return {
-    /** "Look now." Without keepLastIfActive a kick during a tick would be lost. */
-    async kick(release: string): Promise<void> {
-      await queue.add('tick', { release }, { ...opts, deduplication: { id: release, keepLastIfActive: true } });
-    },
     async schedule(release: string): Promise<void> {
       await queue.upsertJobScheduler(release, { every: TICK_EVERY_MS }, { name: 'tick', data: { release }, opts });
     },

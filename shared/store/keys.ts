@@ -38,6 +38,8 @@ export function createKeys(prefix: string) {
     changes: `${prefix}:changes`,
     /** Pub/sub channel: ids of children for whom there is something new, separated by spaces. */
     moved: `${prefix}:moved`,
+    /** Pub/sub channel: the id of a rollout that is to be looked at now. */
+    looks: `${prefix}:looks`,
     /** BullMQ's prefix for the ticks. */
     ticks: `${prefix}:{ticks}`,
   };

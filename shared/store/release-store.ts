@@ -83,6 +83,12 @@ export function createReleaseStore(client: Client, keys: Keys) {
       return client.zrange(keys.releases, start, String(start + limit - 1));
     },
 
+    /**
+     * "Look now": every scheduler that listens ticks the rollout at once. It may be lost: the periodic tick alone is enough
+     * for correctness.
+     */
+    look: async (id: string): Promise<void> => void (await client.publish(keys.looks, id)),
+
     unfinished: (): Promise<string[]> => client.smembers(keys.unfinished),
     /** Those among the releases whose rollout is finished: they don't hold a child. */
     async finished(ids: readonly string[]): Promise<string[]> {

@@ -102,7 +102,7 @@ describe('a batch', () => {
       client,
       keys,
       children: createStores(client, keys, PARTITIONS).children,
-      kick: () => {},
+      releases: { look: () => Promise.resolve() },
       metrics: createMetrics('test'),
       log: createLog('test', 'silent'),
     });
@@ -194,7 +194,7 @@ describe('ticks', () => {
     const tick = createTicker({
       ...stores,
       walks: { add: async (job) => void walks.push(job) },
-      ticks: { kick: () => Promise.resolve(), unschedule: () => Promise.resolve() },
+      ticks: { unschedule: () => Promise.resolve() },
       clock: { now: () => Date.now() },
       metrics,
       log: createLog('test', 'silent'),

@@ -15,6 +15,7 @@ import type { Metrics } from '#runtime/metrics.ts';
 import type { Applied, ChildStore, Noted } from '#store/child-store.ts';
 import type { Keys } from '#store/keys.ts';
 import { type Client, isRefused } from '#store/redis.ts';
+import type { ReleaseStore } from '#store/release-store.ts';
 
 /** Messages in one Lua call: enough to share its price, few enough that nobody else waits long for Redis. */
 const AT_ONCE = 100;
@@ -31,8 +32,7 @@ type Deps = {
   client: Client;
   keys: Keys;
   children: Pick<ChildStore, 'applyAll' | 'joinAll' | 'heartbeatAll' | 'moved'>;
-  /** Asks for an early tick. */
-  kick(release: string): void;
+  releases: Pick<ReleaseStore, 'look'>;
   metrics: Metrics;
   log: Logger;
 };
@@ -41,7 +41,7 @@ type Outcome = { dead: string } | { changed: ResultMessage | null };
 /** Messages that one Lua call may take together, with the call. */
 type Group = { messages: IntakeMessage[]; apply(): Promise<Outcome[]> };
 
-export function createBatchApplier({ client, keys, children, kick, metrics, log }: Deps) {
+export function createBatchApplier({ client, keys, children, releases, metrics, log }: Deps) {
   const refused = (why: string): Outcome => ({ dead: `Redis refused it: ${why}` });
   const notedOutcome = (noted: Noted): Outcome => (typeof noted === 'number' ? { changed: null } : refused(noted.why));
 
@@ -142,8 +142,8 @@ export function createBatchApplier({ client, keys, children, kick, metrics, log 
   /** Whoever holds an answer for one of these children looks again. */
   async function tell(changed: readonly ResultMessage[]): Promise<void> {
     if (changed.length === 0) return;
-    await children.moved(changed.map(({ id }) => id));
-    for (const release of new Set(changed.map((message) => message.release))) kick(release);
+    const names = new Set(changed.map(({ release }) => release));
+    await Promise.all([children.moved(changed.map(({ id }) => id)), ...[...names].map(releases.look)]);
   }
 
   return async (partition: number, job: BatchJob): Promise<void> => {

@@ -2,14 +2,13 @@
 import type { IntakeBatch } from '#queue/catalogue.ts';
 import { QUEUES } from '#queue/catalogue.ts';
 import { consume } from '#queue/consumers.ts';
-import { createIntakeProducer, createTickProducer, createWalkProducer } from '#queue/producers.ts';
+import { createIntakeProducer, createWalkProducer } from '#queue/producers.ts';
 import type { Config } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
 import { createBatchApplier } from './apply-batch.ts';
 import { createSweeper } from './sweep.ts';
-import { throttled } from './throttle.ts';
 import { createWalker } from './walk.ts';
 
 /** Batches of a partition applied at a time: while one waits for Redis the next is parsed. */
@@ -25,10 +24,9 @@ export async function startWorker(
   const base = await openBase(config, address, 'work', log, stack);
   const { client, keys, partitions, clock, children, releases, enrolment } = base;
   const queues = await base.connect();
-  const { kick } = await createTickProducer(queues, keys, stack);
   const intake = await createIntakeProducer(queues, keys, partitions, stack);
-  const apply = createBatchApplier({ client, keys, children, kick: throttled(kick, stack), metrics, log });
-  const walk = createWalker({ releases, enrolment, intake, kick });
+  const apply = createBatchApplier({ client, keys, children, releases, metrics, log });
+  const walk = createWalker({ releases, enrolment, intake });
   const { forgetAfterMs, keepReleasesMs } = config;
   const sweep = createSweeper({ children, releases, clock, forgetAfterMs, keepReleasesMs, log });
 

@@ -11,11 +11,10 @@ type Deps = {
   releases: ReleaseStore;
   enrolment: EnrolmentStore;
   intake: Pick<IntakeProducer, 'pendingSince'>;
-  kick(release: string): Promise<void>;
 };
 
 /** Resumable: where it died, it goes on from the last batch. It stops as soon as its epoch is old. */
-export function createWalker({ releases, enrolment, intake, kick }: Deps) {
+export function createWalker({ releases, enrolment, intake }: Deps) {
   return async (data: unknown): Promise<void> => {
     const { release, partition, kind, epoch } = walkJob.parse(data);
     const step = kind === 'enrol' ? enrolment.enrolBatch : enrolment.orderBatch;
@@ -31,6 +30,6 @@ export function createWalker({ releases, enrolment, intake, kick }: Deps) {
       waited = true;
       if (await step(partition, rollout)) break;
     }
-    await kick(release);
+    await releases.look(release);
   };
 }

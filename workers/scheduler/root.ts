@@ -6,6 +6,7 @@ import type { Config } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
+import { createEarlyTicks } from './early-ticks.ts';
 import { createTicker } from './tick.ts';
 
 const ROLLOUTS_AT_ONCE = 8;
@@ -37,13 +38,18 @@ export async function startScheduler(
     stack,
   );
 
+  const early = createEarlyTicks(tick, log, stack);
+  const subscriber = await base.connect();
+  subscriber.on('message', (_channel: string, release: string) => early.look(release));
+  await subscriber.subscribe(keys.looks);
+
   /** Whatever became of the jobs: every unfinished rollout has a job scheduler. */
   async function reconcile(): Promise<void> {
     const scheduled = new Set(await ticks.scheduled());
     for (const release of await releases.unfinished())
       if (!scheduled.has(release)) {
         await ticks.schedule(release);
-        await ticks.kick(release);
+        early.look(release);
       }
   }
   await reconcile();

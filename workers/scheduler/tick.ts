@@ -22,7 +22,7 @@ type Deps = {
   enrolment: EnrolmentStore;
   children: Pick<ChildStore, 'partition' | 'partitions'>;
   walks: Pick<WalkProducer, 'add'>;
-  ticks: Pick<TickProducer, 'kick' | 'unschedule'>;
+  ticks: Pick<TickProducer, 'unschedule'>;
   clock: Clock;
   metrics: Metrics;
   log: Logger;
@@ -71,6 +71,6 @@ export function createTicker(deps: Deps) {
 
   return async (release: string): Promise<void> => {
     for (let i = 0; i < MAX_STEPS; i++) if (!(await step(release))) return;
-    await ticks.kick(release);
+    await releases.look(release);
   };
 }

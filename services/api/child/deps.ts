@@ -23,7 +23,7 @@ export type ChildDeps = {
   files: FileCache;
   intake: Intake;
   signs: Signs;
-  kick(release: string): Promise<void>;
+  look(release: string): Promise<void>;
   load: LoadGuard;
   hold: Hold;
   clock: Clock;

@@ -4,6 +4,7 @@ import { offers } from '#domain/rollout.ts';
 import { packArea } from '#store/area-codec.ts';
 import type { Join, PollView } from '#store/child-store.ts';
 import { pollRequest } from '#wire/child.ts';
+import { plainPoll } from '#wire/plain-poll.ts';
 import { parseJson } from './body.ts';
 import type { ChildDeps } from './deps.ts';
 import { ChildError } from './errors.ts';
@@ -66,7 +67,7 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
 
     /** The answer to any poll. Errors: 400; 503 while polls are shed, or no more children are taken. */
     async any(text: string, gone: Gone): Promise<string> {
-      const body = parseJson(text, pollRequest);
+      const body = plainPoll(text) ?? parseJson(text, pollRequest);
       const id = body.id === '' ? randomUUID() : body.id;
       const join = {
         id,

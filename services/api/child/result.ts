@@ -16,7 +16,7 @@ const DIGEST_LENGTH = 12;
 
 type Reports = Omit<Report, 'at'>[];
 
-export function createResult({ children, cache, intake, kick, hold, clock }: ChildDeps) {
+export function createResult({ children, cache, intake, look, hold, clock }: ChildDeps) {
   /** A result that names no stage is bound to the child's current one, so it can't wait in a queue. */
   async function applyNow(id: string, { release, tag }: ReleaseRef, reports: Reports): Promise<void> {
     const applied = await children.apply({ release, tag }, { id, at: '', attempt: '', reports });
@@ -24,7 +24,7 @@ export function createResult({ children, cache, intake, kick, hold, clock }: Chi
     if (applied.code === 'absent') throw notEnrolled(id, release);
     // The periodic tick finds it as well.
     if (applied.code === 'ok' && applied.changed)
-      void Promise.all([children.moved([id]), kick(release)]).catch(() => {});
+      void Promise.all([children.moved([id]), look(release)]).catch(() => {});
   }
 
   async function accept(result: ChildResult): Promise<void> {

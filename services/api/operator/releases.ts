@@ -37,7 +37,7 @@ export type OperatorDeps = Stores & {
   client: Client;
   keys: Keys;
   clock: Clock;
-  ticks: Pick<TickProducer, 'kick' | 'schedule'>;
+  ticks: Pick<TickProducer, 'schedule'>;
   publish: Publisher;
   freshForMs: number;
   bundleLimit: number;
@@ -136,7 +136,7 @@ export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
         return startRollout(current, plan, now, now - deps.freshForMs);
       });
       await deps.ticks.schedule(id);
-      await deps.ticks.kick(id);
+      await releases.look(id);
       return { status: 200, body: await show(found, rollout) };
     },
   });

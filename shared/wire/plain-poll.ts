@@ -1,0 +1,33 @@
+/**
+ * A poll as children send it, checked without a schema; null for anything that isn't plainly right: the schema in child.ts
+ * decides on that. A property test holds the two against each other.
+ */
+import { areaFault, type Position, type Rings } from '#domain/area.ts';
+import { CHILD_ID } from '#domain/ids.ts';
+
+export type Poll = { id: string; area: Rings; childCount: number };
+
+const MOST_CHILDREN = 1e9;
+
+const isPosition = (point: unknown): point is Position =>
+  Array.isArray(point) && point.length >= 2 && point.every((n) => typeof n === 'number');
+
+export function plainPoll(text: string): Poll | null {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof body !== 'object' || body === null) return null;
+  const { id, geographic_area: area, number_of_children: childCount } = body as Record<string, unknown>;
+  if (typeof id !== 'string' || (id !== '' && !CHILD_ID.test(id))) return null;
+  if (!Number.isInteger(childCount) || (childCount as number) < 0 || (childCount as number) > MOST_CHILDREN)
+    return null;
+  if (typeof area !== 'object' || area === null) return null;
+  const { type, coordinates } = area as Record<string, unknown>;
+  if (type !== 'Polygon' || !Array.isArray(coordinates)) return null;
+  if (!coordinates.every((ring) => Array.isArray(ring) && ring.every(isPosition))) return null;
+  if (areaFault(coordinates as Rings) !== null) return null;
+  return { id, area: coordinates as Rings, childCount: childCount as number };
+}
