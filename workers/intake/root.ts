@@ -28,7 +28,7 @@ export async function startWorker(
   const { kick } = await createTickProducer(queues, keys, stack);
   const intake = await createIntakeProducer(queues, keys, partitions, stack);
   const apply = createBatchApplier({ client, keys, children, kick: throttled(kick, stack), metrics, log });
-  const walk = createWalker({ releases, enrolment, intake, kick });
+  const walk = createWalker({ releases, enrolment, intake, kick, partitions });
   const sweep = createSweeper({ children, releases, clock, forgetAfterMs: config.forgetAfterMs, log });
 
   for (let p = 0; p < partitions; p++)

@@ -12,12 +12,15 @@ type Deps = {
   enrolment: EnrolmentStore;
   intake: Pick<IntakeProducer, 'pendingSince'>;
   kick(release: string): Promise<void>;
+  partitions: number;
 };
 
 /** Resumable: where it died, it goes on from the last batch. It stops as soon as its epoch is old. */
-export function createWalker({ releases, enrolment, intake, kick }: Deps) {
+export function createWalker({ releases, enrolment, intake, kick, partitions }: Deps) {
   return async (data: unknown): Promise<void> => {
     const { release, partition, kind, epoch } = walkJob.parse(data);
+    // A job from before there were fewer partitions: its children are walked over elsewhere.
+    if (partition >= partitions) return;
     const step = kind === 'enrol' ? enrolment.enrolBatch : enrolment.orderBatch;
     for (let waited = false; ;) {
       const rollout = await releases.rollout(release);
