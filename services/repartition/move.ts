@@ -64,7 +64,8 @@ export async function moveAll({ client, keys, prefix, to, pulse }: Deps): Promis
   async function moveDead({ key, p }: PartitionKey): Promise<void> {
     const place = p % to;
     const names = { dead: keys.dead(place), taken: keys.deadTaken(place) };
-    for (let taken = Number((await client.hget(names.taken, String(p))) ?? 0); ;) {
+    // What was taken over before is told by the first reply.
+    for (let taken = 0; ;) {
       const letters = await client.lrange(key, taken, taken + LETTERS_AT_ONCE - 1);
       if (letters.length === 0) break;
       taken = Number(await runScript(client, 'move-dead', names, [p, taken, ...letters]));

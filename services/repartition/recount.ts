@@ -117,6 +117,7 @@ export function createRecount({ client, keys, children, releases, from, to, puls
     await write(REST, release, new Map([...addCounts([first, rest]), ...marks(sums, whole)]));
     for (let p = to; p < from; p++) await client.unlink(keys.agg(p, release));
     await client.unlink(keys.sums(release));
+    pulse();
   }
 
   /** Release by release; those that are done are known by having no sums any more. */
