@@ -30,7 +30,7 @@ export async function* scanPartitions(client: Client, prefix: string): AsyncGene
 }
 
 /** Null for a key that belongs to no partition. */
-export function parseKey(key: string, prefix: string): PartitionKey | null {
+function parseKey(key: string, prefix: string): PartitionKey | null {
   const [, number, rest = ''] = /^:\{(\d+)\}:(.*)$/s.exec(key.slice(prefix.length)) ?? [];
   if (number === undefined) return null;
   const as = (kind: PartitionKey['kind'], of = ''): PartitionKey => ({ key, p: Number(number), rest, kind, of });

@@ -5,7 +5,7 @@
  * partition 0. Gates open on sums, and those stay what they were.
  */
 import { addCounts } from '#domain/counts.ts';
-import { type ChildRecord, foldContributions } from '#domain/record.ts';
+import { foldContributions } from '#domain/record.ts';
 import { isFinished, type Rollout } from '#domain/rollout.ts';
 import type { Keys } from '#store/keys.ts';
 import { type Client, unwrap } from '#store/redis.ts';
@@ -72,8 +72,7 @@ export function createRecount({ client, keys, children, releases, from, to, puls
     for (let at = 0; ; at += AT_ONCE) {
       const ids = await client.zrange(keys.index(p, release), at, String(at + AT_ONCE - 1));
       const records = await Promise.all(ids.map((id) => children.record(tag, id)));
-      const known = records.filter((record): record is NonNullable<typeof record> => record !== null);
-      counts = addCounts([counts, foldContributions(known satisfies ChildRecord[])]);
+      counts = addCounts([counts, foldContributions(records.filter((record) => record !== null))]);
       pulse();
       if (ids.length < AT_ONCE) return counts;
     }

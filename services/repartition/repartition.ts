@@ -17,8 +17,8 @@ import { createRecount, isHalfWalked, keepSums } from './recount.ts';
 
 const LOOK_MS = 500;
 
-/** It isn't done, and nothing was changed; the message says what to do first. */
-export class NotNow extends Error {
+/** It isn't done; the message says what to do first. */
+class NotNow extends Error {
   override name = 'NotNow';
 }
 
@@ -38,27 +38,42 @@ export async function repartition(client: Client, prefix: string, to: number, re
   if (begun === 'same') return report.say(`the data has ${to} partitions: nothing to do`);
   const { from } = begun;
   let { step } = begun;
+  let moved = 0;
+  let strays = 0;
+  const guard = (): void => {
+    if (layout.isOvertaken())
+      throw new NotNow('it stood still for so long that another may have taken over: run it again');
+  };
+  const pulse = (more = 0): void => {
+    guard();
+    report.moved((moved += more), strays);
+  };
   try {
     const stores = createStores(client, keys, to);
-    const { children, strays, releases } = await survey(client, prefix, to);
+    const found = await survey(client, prefix, to);
+    const { children, releases } = found;
+    ({ strays } = found);
     if (step === null) {
       await check(client, keys, from, stores.releases, releases);
       await client.del(keys.recounts);
-      for (const release of releases) await keepSums(client, keys, from, release);
+      for (const release of releases) {
+        guard();
+        await keepSums(client, keys, from, release);
+      }
       step = 'move';
       await layout.reach(step);
     }
     report.say(`from ${from} to ${to} partitions: ${strays} of ${children} children move`);
-    let moved = 0;
-    const pulse = (more = 0): void => report.moved((moved += more), strays);
     if (step === 'move') {
       await moveAll({ client, keys, prefix, to, pulse });
       await layout.reach('count');
     }
+    guard();
     const recount = createRecount({ client, keys, ...stores, from, to, pulse });
     await recount((release) => report.say(`counted release ${release}`));
     await forgetMoves(client, keys, to);
     await layout.finish(to);
+    guard();
     report.say(`done: ${children} children in ${to} partitions`);
   } catch (error) {
     await layout.leave(step !== null);
@@ -117,7 +132,7 @@ async function check(
   const waiting = await intake.unapplied();
   if (waiting > 0)
     throw new NotNow(
-      `${waiting} batches of messages still wait to be applied: start the manager until they are through, then stop it`,
+      `messages still wait to be applied (batches: ${waiting}): start the manager until they are through, then stop it`,
     );
   for (const release of found) {
     const rollout = await releases.rollout(release);

@@ -1,7 +1,7 @@
 /** How far a move of the data to another number of partitions has come. Kept in `meta`, so that it can be gone on with. */
 import { randomUUID } from 'node:crypto';
 import type { Keys } from './keys.ts';
-import { type Client, unwrap } from './redis.ts';
+import type { Client } from './redis.ts';
 import { runScript } from './script.ts';
 
 /** Whoever was killed holds the next one up for so long. */
@@ -18,14 +18,31 @@ export type Busy = { code: 'busy'; until: ReadonlyMap<string, number> };
 export function createLayoutStore(client: Client, keys: Keys) {
   const me = randomUUID();
   let timer: NodeJS.Timeout | undefined;
-  let refresh: Promise<unknown> = Promise.resolve();
+  let refresh: Promise<void> = Promise.resolve();
+  let overtaken = false;
+  let leased = 0;
 
-  const ask = async (to: number): Promise<string> =>
-    (await runScript(client, 'begin-repartition', { meta: keys.meta }, [to, me, LEASE_MS])) as string;
+  async function ask(to: number): Promise<string> {
+    const at = performance.now();
+    const reply = (await runScript(client, 'begin-repartition', { meta: keys.meta }, [to, me, LEASE_MS])) as string;
+    // Taken again after it had run out, it says nothing of who was here meanwhile.
+    if (reply.startsWith('begun') && (leased === 0 || at - leased < LEASE_MS)) leased = at;
+    return reply;
+  }
 
-  async function release(): Promise<void> {
-    clearInterval(timer);
+  async function keepAsking(to: number): Promise<void> {
+    try {
+      if (!(await ask(to)).startsWith('begun')) overtaken = true;
+    } catch {
+      // The next one may get through.
+    }
+  }
+
+  async function write(what: 'step' | 'leave' | 'withdraw' | 'finish', value: string | number = ''): Promise<void> {
+    if (what !== 'step') clearInterval(timer);
     await refresh;
+    const written = await runScript(client, 'write-layout', { meta: keys.meta }, [me, what, value]);
+    if (written === 0) overtaken = true;
   }
 
   return {
@@ -41,25 +58,21 @@ export function createLayoutStore(client: Client, keys: Keys) {
       }
       if (code !== 'begun') return { code: code as 'empty' | 'same' };
       timer = setInterval(() => {
-        refresh = ask(to).catch(() => {});
+        refresh = keepAsking(to);
       }, REFRESH_MS);
       return { code, from: Number(rest[0]), step: (rest[1] || null) as Step | null };
     },
 
-    reach: async (step: Step): Promise<void> => void (await client.hset(keys.meta, 'step', step)),
+    /** Whether another process may have taken over, since this one seemed to be dead. */
+    isOvertaken: (): boolean => overtaken || performance.now() - leased > LEASE_MS,
 
-    /** Ends this process' work on it. `changed`: whether managers stay out until somebody goes on with it. */
-    async leave(changed: boolean): Promise<void> {
-      await release();
-      await client.hdel(keys.meta, `mover:${me}`, ...(changed ? [] : ['repartitioning']));
-    },
+    reach: (step: Step): Promise<void> => write('step', step),
+
+    /** Ends this process' work on it. `changed`: managers stay out until somebody goes on with it. */
+    leave: (changed: boolean): Promise<void> => write(changed ? 'leave' : 'withdraw'),
 
     /** The new number holds, and managers may start, in one write. */
-    async finish(to: number): Promise<void> {
-      await release();
-      const write = client.multi().hset(keys.meta, 'partitions', to);
-      unwrap(await write.hdel(keys.meta, 'repartitioning', 'step', `mover:${me}`).exec());
-    },
+    finish: (to: number): Promise<void> => write('finish', to),
   };
 }
 

@@ -16,6 +16,7 @@ const SCRIPTS = {
   'write-rollout': ['rollout'],
   'take-lease': ['meta'],
   'begin-repartition': ['meta'],
+  'write-layout': ['meta'],
   'move-dead': ['dead', 'taken'],
 } as const;
 
