@@ -12,6 +12,7 @@ import { publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts
 import { createIntakeProducer } from '#queue/producers.ts';
 import { repartition } from '#services/repartition/repartition.ts';
 import { createKeys } from '#store/keys.ts';
+import { createLayoutStore } from '#store/layout.ts';
 import { openSchema } from '#store/meta.ts';
 import { type Client, connectRedis, untilReady } from '#store/redis.ts';
 import { runScript } from '#store/script.ts';
@@ -247,7 +248,9 @@ describe('the data under another number of partitions', () => {
     const { client, enrolment, releases } = await givenData(40);
     const producer = await createIntakeProducer(client, keys, 4, stack);
     await producer.add(3, ['s\tchild-1\t5\t\t\tpoll'], 5);
-    await expect(repartition(client, 'uc', 7, silently)).rejects.toThrow(/^1 batches of messages still wait/);
+    await expect(repartition(client, 'uc', 7, silently)).rejects.toThrow(
+      /^messages still wait to be applied \(batches: 1\)/,
+    );
     await client.del('uc:{3}:intake:wait');
     const rollout = (await releases.rollout('global')) as Rollout;
     const again = { ...rollout, release: 'again', tag: '99' };
@@ -262,6 +265,30 @@ describe('the data under another number of partitions', () => {
     // Nothing has been changed, and managers may start.
     expect(await openSchema(client, keys, undefined, false)).toBe(4);
     expect(await client.exists(keys.recounts)).toBe(0);
+  });
+});
+
+describe('two at a time', () => {
+  it('is refused', async () => {
+    const { client } = await givenData(10);
+    const first = createLayoutStore(client, keys);
+    await first.begin(7);
+    await expect(repartition(client, 'uc', 7, silently)).rejects.toThrow('another "choir repartition" is at work');
+    await first.leave(false);
+    await repartition(client, 'uc', 7, silently);
+    await isTidy(client, 7);
+  });
+
+  it('one that stood still while another took over writes nothing any more', async () => {
+    const { client } = await givenData(10);
+    const first = createLayoutStore(client, keys);
+    await first.begin(7);
+    for (const field of await client.hkeys(keys.meta))
+      if (field.startsWith('mover:')) await client.hdel(keys.meta, field);
+    await first.reach('count');
+    expect(first.isOvertaken()).toBe(true);
+    await first.finish(7);
+    expect(await client.hmget(keys.meta, 'partitions', 'step', 'repartitioning')).toEqual(['4', null, '7']);
   });
 });
 
@@ -343,7 +370,14 @@ describe('choir repartition', () => {
     const env = { REDIS_URL: `redis://127.0.0.1:${options.port}` };
     const before = await picture(client, 4);
     let killed = 0;
-    for (let i = 0; i < 4; i++) {
+    const interrupted = choir(['repartition', '7'], env);
+    await until('it has begun', () => Promise.resolve(/children move/.test(interrupted.output())));
+    interrupted.child.kill('SIGINT');
+    expect(await interrupted.done).toMatchObject({
+      code: 4,
+      err: 'interrupted: run "choir repartition 7" again to go on\n',
+    });
+    for (let i = 0; i < 3; i++) {
       const { child, done, output } = choir(['repartition', '7'], env);
       await until('it has begun', async () => /children move/.test(output()) || child.exitCode !== null);
       child.kill('SIGKILL');
