@@ -1,5 +1,14 @@
-/** The root of `choir`: the operators' commands and the simulator, two clients that don't know one another. */
+/** The root of `choir`: the operators' commands, the simulator and the repartitioning, which don't know one another. */
 import { runProgram } from '#services/cli/commands.ts';
+import { addRepartition } from '#services/repartition/command.ts';
 import { addSimulate } from '#services/simulator/command.ts';
 
-await runProgram(process.argv, [addSimulate]);
+const openEmbedded: Parameters<typeof addRepartition>[0] = async (dataDir, log, stack) => {
+  const [{ openDataDir }, { startEmbeddedRedis }] = await Promise.all([
+    import('#services/all/data-dir.ts'),
+    import('#services/all/embedded-redis.ts'),
+  ]);
+  return startEmbeddedRedis(openDataDir(dataDir, stack), log, stack);
+};
+
+await runProgram(process.argv, [addSimulate, addRepartition(openEmbedded)]);

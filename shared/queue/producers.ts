@@ -8,6 +8,7 @@ import { tireless } from './options.ts';
 const TICK_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 60_000;
 const PENDING_LOOKED_AT = 100;
+const UNAPPLIED = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children', 'failed'] as const;
 
 function openQueue<Data>(
   name: string,
@@ -74,6 +75,12 @@ export async function createIntakeProducer(
     /** Batches waiting in the fullest partition. */
     async backlog(): Promise<number> {
       return Math.max(...(await Promise.all(queues.map((queue) => queue.getWaitingCount()))));
+    },
+
+    /** Batches that were acknowledged and are still to be applied, whatever became of them. */
+    async unapplied(): Promise<number> {
+      const counts = await Promise.all(queues.map((queue) => queue.getJobCountByTypes(...UNAPPLIED)));
+      return counts.reduce((sum, count) => sum + count, 0);
     },
 
     /** Whether a batch that was written at or before `at` (ms) is still to be applied. */

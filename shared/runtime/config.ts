@@ -106,7 +106,7 @@ export class ConfigError extends Error {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export function loadConfig(role: Role, environment: Environment = process.env): Config {
+function parse(environment: Environment): z.infer<typeof schema> {
   // An empty variable is how compose files and shells say "unset".
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
   const parsed = schema.safeParse(given);
@@ -116,7 +116,19 @@ export function loadConfig(role: Role, environment: Environment = process.env): 
         .map(({ path: [name], message }) => `${String(name)} ${message}; it is "${given[String(name)]}"`)
         .join('\n'),
     );
-  const env = parsed.data;
+  return parsed.data;
+}
+
+/** Where the data is, for a tool that works on it while no manager runs. */
+export function dataEnvironment(
+  environment: Environment = process.env,
+): Pick<Config, 'redisUrl' | 'dataDir' | 'keyPrefix' | 'logLevel'> {
+  const { REDIS_URL, DATA_DIR, KEY_PREFIX, LOG_LEVEL } = parse(environment);
+  return { redisUrl: REDIS_URL, dataDir: DATA_DIR, keyPrefix: KEY_PREFIX, logLevel: LOG_LEVEL };
+}
+
+export function loadConfig(role: Role, environment: Environment = process.env): Config {
+  const env = parse(environment);
   if (role !== 'all' && env.REDIS_URL === undefined)
     throw new ConfigError(`REDIS_URL is needed to run the ${role} alone; only "npm start" brings a Redis of its own`);
   if (env.REDIS_URL !== undefined && env.OPERATOR_TOKEN === undefined && (role === 'all' || role === 'api'))

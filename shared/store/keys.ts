@@ -15,6 +15,8 @@ export function createKeys(prefix: string) {
     seen: (p: number): string => `${partition(p)}:seen`,
     /** List of messages that couldn't be applied, newest first. */
     dead: (p: number): string => `${partition(p)}:dead`,
+    /** Hash: partition that ceases to be → its dead letters that were taken over so far. */
+    deadTaken: (p: number): string => `${partition(p)}:dead-taken`,
     /** Hash: message of a batch that stalled → how often it was tried. */
     tried: (p: number, batch: string): string => `${partition(p)}:tried:${batch}`,
     agg: (p: number, release: string): string => `${ofRelease(p, release)}:agg`,
@@ -32,8 +34,12 @@ export function createKeys(prefix: string) {
     unfinished: `${prefix}:unfinished`,
     /** Counts up: the tag of the next release. */
     tags: `${prefix}:tags`,
-    /** Hash: schema, partitions. */
+    /** Hash: schema, partitions; who is at work (see lease.ts); how far a repartition has come (see layout.ts). */
     meta: `${prefix}:meta`,
+    /** Hash: a release's aggregate over all partitions, kept while children change places. */
+    sums: (release: string): string => `${prefix}:sums:{${release}}`,
+    /** Set: releases whose aggregates are still to be laid out anew. */
+    recounts: `${prefix}:recounts`,
     /** Pub/sub channel: the id of a rollout that changed. */
     changes: `${prefix}:changes`,
     /** Pub/sub channel: ids of children for whom there is something new, separated by spaces. */

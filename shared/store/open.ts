@@ -2,6 +2,7 @@
 import { type Config, ConfigError } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import { createKeys } from './keys.ts';
+import { keepLease } from './lease.ts';
 import { openSchema } from './meta.ts';
 import { type Client, connectRedis, isClusterAddress, isTransient, type RedisAddress, untilReady } from './redis.ts';
 import { followRedisClock } from './redis-clock.ts';
@@ -30,6 +31,7 @@ export async function openBase(
     return openSchema(client, keys, config.partitions, isClusterAddress(address));
   };
   const partitions = await onceReady(client, checked);
+  await onceReady(client, () => keepLease(client, keys, partitions, log, stack));
   const clock = await onceReady(client, () => followRedisClock(client, stack));
   return { client, connect, keys, partitions, clock, ...createStores(client, keys, partitions) };
 }

@@ -14,6 +14,10 @@ const SCRIPTS = {
   'forget-records': ['index'],
   publish: ['release', 'rollout'],
   'write-rollout': ['rollout'],
+  'take-lease': ['meta'],
+  'begin-repartition': ['meta'],
+  'write-layout': ['meta'],
+  'move-dead': ['dead', 'taken'],
 } as const;
 
 type Name = keyof typeof SCRIPTS;

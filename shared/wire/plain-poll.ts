@@ -12,6 +12,9 @@ const MOST_CHILDREN = 1e9;
 const isPosition = (point: unknown): point is Position =>
   Array.isArray(point) && point.length >= 2 && point.every((n) => typeof n === 'number');
 
+const isRings = (value: readonly unknown[]): value is Rings =>
+  value.every((ring) => Array.isArray(ring) && ring.every(isPosition));
+
 export function plainPoll(text: string): Poll | null {
   let body: unknown;
   try {
@@ -27,7 +30,6 @@ export function plainPoll(text: string): Poll | null {
   if (typeof area !== 'object' || area === null) return null;
   const { type, coordinates } = area as Record<string, unknown>;
   if (type !== 'Polygon' || !Array.isArray(coordinates)) return null;
-  if (!coordinates.every((ring) => Array.isArray(ring) && ring.every(isPosition))) return null;
-  if (areaFault(coordinates as Rings) !== null) return null;
-  return { id, area: coordinates as Rings, childCount: childCount as number };
+  if (!isRings(coordinates) || areaFault(coordinates) !== null) return null;
+  return { id, area: coordinates, childCount: childCount as number };
 }

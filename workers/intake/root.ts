@@ -26,7 +26,7 @@ export async function startWorker(
   const queues = await base.connect();
   const intake = await createIntakeProducer(queues, keys, partitions, stack);
   const apply = createBatchApplier({ client, keys, children, releases, metrics, log });
-  const walk = createWalker({ releases, enrolment, intake });
+  const walk = createWalker({ releases, enrolment, intake, partitions });
   const { forgetAfterMs, keepReleasesMs } = config;
   const sweep = createSweeper({ children, releases, clock, forgetAfterMs, keepReleasesMs, log });
 

@@ -11,12 +11,15 @@ type Deps = {
   releases: ReleaseStore;
   enrolment: EnrolmentStore;
   intake: Pick<IntakeProducer, 'pendingSince'>;
+  partitions: number;
 };
 
 /** Resumable: where it died, it goes on from the last batch. It stops as soon as its epoch is old. */
-export function createWalker({ releases, enrolment, intake }: Deps) {
+export function createWalker({ releases, enrolment, intake, partitions }: Deps) {
   return async (data: unknown): Promise<void> => {
     const { release, partition, kind, epoch } = walkJob.parse(data);
+    // A job from before there were fewer partitions: its children are walked over elsewhere.
+    if (partition >= partitions) return;
     const step = kind === 'enrol' ? enrolment.enrolBatch : enrolment.orderBatch;
     for (let waited = false; ;) {
       const rollout = await releases.rollout(release);

@@ -1,0 +1,91 @@
+/**
+ * Moves children, and what lists them, to the partitions where they belong now. In place and a batch at a time: a child's
+ * name says where it belongs, so what was moved is told from what wasn't, no two children ever claim one key, and doing it
+ * again goes on where it ended. Everything is written to its new place before it's removed from the old one.
+ */
+import { partitionOf } from '#domain/ids.ts';
+import type { Keys } from '#store/keys.ts';
+import type { Client } from '#store/redis.ts';
+import { runScript } from '#store/script.ts';
+import { type PartitionKey, scanPartitions } from './partition-keys.ts';
+
+const AT_ONCE = 500;
+const LETTERS_AT_ONCE = 100;
+
+type Deps = {
+  client: Client;
+  keys: Keys;
+  prefix: string;
+  to: number;
+  /** Called between any two steps, with the children moved by the last one; it may throw to stop. */
+  pulse(children: number): void;
+};
+
+export async function moveAll({ client, keys, prefix, to, pulse }: Deps): Promise<void> {
+  const keyIn = (p: number, rest: string): string => `${keys.partition(p)}:${rest}`;
+
+  /** RESTORE takes the very bytes that DUMP gave: no field is looked at, none can be forgotten. */
+  async function moveChildren(children: readonly PartitionKey[]): Promise<void> {
+    if (children.length === 0) return;
+    const dumps = await Promise.all(children.map(({ key }) => client.dumpBuffer(key)));
+    await Promise.all(
+      children.map(async ({ rest, of }, i) => {
+        const dump = dumps[i];
+        if (dump != null) await client.restore(keyIn(partitionOf(of, to), rest), 0, dump, 'REPLACE');
+      }),
+    );
+    pulse(0);
+    await Promise.all(children.map(({ key }) => client.unlink(key)));
+    pulse(children.length);
+  }
+
+  async function moveMembers({ key, p, rest }: PartitionKey): Promise<void> {
+    let cursor = '0';
+    do {
+      // Whoever stays in the set while it's scanned is met, and only those who were met leave it.
+      const [next, rows] = await client.zscan(key, cursor, 'COUNT', AT_ONCE);
+      cursor = next;
+      const members = rows.flatMap((id, i) => (i % 2 === 0 ? [{ id, score: rows[i + 1] ?? '0' }] : []));
+      const strays = members.filter(({ id }) => partitionOf(id, to) !== p);
+      if (strays.length === 0) continue;
+      const byPlace = Map.groupBy(strays, ({ id }) => partitionOf(id, to));
+      await Promise.all(
+        [...byPlace].map(([place, some]) =>
+          client.zadd(keyIn(place, rest), ...some.flatMap(({ id, score }) => [score, id])),
+        ),
+      );
+      pulse(0);
+      await client.zrem(key, ...strays.map(({ id }) => id));
+      pulse(0);
+    } while (cursor !== '0');
+  }
+
+  /** Letters of a partition that ceases to be; they belong to no child any more, so others stay where they are. */
+  async function moveDead({ key, p }: PartitionKey): Promise<void> {
+    const place = p % to;
+    const names = { dead: keys.dead(place), taken: keys.deadTaken(place) };
+    // What was taken over before is told by the first reply.
+    for (let taken = 0; ;) {
+      const letters = await client.lrange(key, taken, taken + LETTERS_AT_ONCE - 1);
+      if (letters.length === 0) break;
+      taken = Number(await runScript(client, 'move-dead', names, [p, taken, ...letters]));
+      pulse(0);
+    }
+    await client.unlink(key);
+  }
+
+  for await (const found of scanPartitions(client, prefix)) {
+    await moveChildren(found.filter(({ kind, of, p }) => kind === 'child' && partitionOf(of, to) !== p));
+    for (const key of found) {
+      if (key.kind === 'members') await moveMembers(key);
+      if (key.kind === 'dead' && key.p >= to) await moveDead(key);
+      if (key.kind === 'transient' && key.p >= to) await client.unlink(key.key);
+    }
+    pulse(0);
+  }
+}
+
+/** What kept the moving of dead letters from being done twice. */
+export async function forgetMoves(client: Client, keys: Keys, to: number): Promise<void> {
+  for (let p = 0; p < to; p++) await client.unlink(keys.deadTaken(p));
+}
