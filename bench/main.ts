@@ -9,12 +9,14 @@ import { bundle } from './parts/bundle.ts';
 import { enrol } from './parts/enrol.ts';
 import { endStage } from './parts/end-stage.ts';
 import { join } from './parts/join.ts';
+import { hold } from './parts/hold.ts';
 import { memory } from './parts/memory.ts';
+import { mixed } from './parts/mixed.ts';
 import { result } from './parts/result.ts';
 import { poll } from './parts/poll.ts';
 import { signal } from './parts/signal.ts';
 
-const PARTS: readonly Part[] = [poll, endStage, join, result, bundle, memory, enrol, signal];
+const PARTS: readonly Part[] = [poll, endStage, join, result, bundle, memory, enrol, signal, mixed, hold];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -28,3 +28,28 @@ export type Outcome = {
   p50: number;
   p99: number;
 };
+
+const DEFAULTS: Task = {
+  port: 0,
+  method: 'POST',
+  path: '/',
+  connections: 50,
+  seconds: 2,
+  body: 'none',
+  prefix: 'b',
+  longIds: false,
+  children: 10_000,
+  from: 0,
+  release: '',
+  stage: '',
+  next: '',
+};
+export const taskOf = (task: Partial<Task>): Task => ({ ...DEFAULTS, ...task });
+
+/** An open loop of several kinds of requests, each at its own rate. */
+export type PaceTask = {
+  port: number;
+  connections: number;
+  seconds: number;
+  streams: (Partial<Task> & { perSecond: number })[];
+};
