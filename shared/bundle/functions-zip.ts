@@ -5,6 +5,8 @@ import JSZip from 'jszip';
 import type { Finding, Findings, Strategy } from '#domain/strategy.ts';
 import { centralDirectory, type ZipEntry } from './central-directory.ts';
 
+/** The path of findings that are about the zip itself; all others lie in release.yml. */
+export const ZIP = 'fns.zip';
 /** Resource forks that macOS adds to every zip; agents skip them. */
 const IGNORED = '__MACOSX/';
 const MAX_ENTRIES = 20_000;
@@ -25,7 +27,7 @@ export async function checkFunctionsZip(
   limit: number,
 ): Promise<CheckedZip> {
   const refused = (...messages: string[]): CheckedZip => ({
-    faults: messages.map((message) => ({ path: 'fns.zip', message })),
+    faults: messages.map((message) => ({ path: ZIP, message })),
     warnings: [],
     served: bytes,
   });
@@ -121,7 +123,7 @@ async function undeployable(zip: JSZip, functions: Strategy['functions']): Promi
 
 /** Unpacks every entry, counting: what a header says of a size isn't to be trusted. */
 async function unreadable(entries: readonly Entry[], limit: number): Promise<Finding[]> {
-  const fault = (message: string): Finding[] => [{ path: 'fns.zip', message }];
+  const fault = (message: string): Finding[] => [{ path: ZIP, message }];
   let unpacked = 0;
   for (const entry of entries) {
     if (entry.dir) continue;
