@@ -2,7 +2,7 @@ import { ConfigError } from '#runtime/config.ts';
 import type { Keys } from './keys.ts';
 import type { Client } from './redis.ts';
 
-const SCHEMA = '2';
+const SCHEMA = '3';
 const DEFAULT_PARTITIONS = { single: 8, cluster: 64 } as const;
 
 /**
