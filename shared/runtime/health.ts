@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Koa, { type Middleware } from 'koa';
+import { ConfigError } from './config.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Null: this process itself can serve. Otherwise why not. */
@@ -33,7 +34,11 @@ export async function listen(
   port: number,
 ): Promise<{ port: number; close(): Promise<void> }> {
   server.listen(port, host);
-  await once(server, 'listening');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw listenFault(error as NodeJS.ErrnoException, host, port);
+  }
   const close = async (): Promise<void> => {
     server.prependListener('request', (_request, response) => {
       // A connection kept alive would hold the drain up until its client lets go of it.
@@ -50,6 +55,23 @@ export async function listen(
     clearTimeout(all);
   };
   return { port: (server.address() as AddressInfo).port, close };
+}
+
+/** What the setting is that the system doesn't take, in a sentence. */
+function listenFault(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new ConfigError(`PORT ${port} is in use by another process: stop it, or set PORT to a free one`);
+    case 'EACCES':
+      return new ConfigError(`PORT ${port} is not allowed for this user: set PORT to one from 1024 on`);
+    case 'EADDRNOTAVAIL':
+    case 'EINVAL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new ConfigError(`HOST ${host} is no address of this machine: 0.0.0.0 stands for all of them`);
+    default:
+      return error;
+  }
 }
 
 /** Until a role is ready: it lives, and says that it's starting. */

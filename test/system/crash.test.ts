@@ -1,4 +1,6 @@
 /** Any process may die at any time (law 7): roles as processes, killed in mid-release. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { contributionOf, foldContributions } from '#domain/record.ts';
 import { startFleet } from '#services/simulator/fleet.ts';
@@ -167,6 +169,27 @@ describe('a role', () => {
     const refused = await startRole(role, { ...settings, PORT: settings['PORT'] ?? '0' }, stack, false);
     expect(await refused.ended).toBe(1);
     expect(refused.output()).toMatch(message);
+  });
+
+  it.each(['api', 'worker', 'scheduler'] as const)(
+    'refuses to run (%s) on a port in use, in a sentence',
+    async (role) => {
+      const redis = await startRedis(stack);
+      const taken = createServer().listen(0, '127.0.0.1');
+      stack.defer(() => void taken.close());
+      await once(taken, 'listening');
+      const port = String((taken.address() as AddressInfo).port);
+      const refused = await startRole(role, { REDIS_URL: redis.url, PORT: port }, stack, false);
+      expect(await refused.ended).toBe(1);
+      expect(refused.output()).toBe(`PORT ${port} is in use by another process: stop it, or set PORT to a free one\n`);
+    },
+  );
+
+  it.each(['999.9.9.9', '192.0.2.1'])('refuses to run on the HOST %s, in a sentence', async (host) => {
+    const settings = { HOST: host, PORT: '0', REDIS_URL: 'redis://127.0.0.1:1' };
+    const refused = await startRole('api', settings, stack, false);
+    expect(await refused.ended).toBe(1);
+    expect(refused.output()).toBe(`HOST ${host} is no address of this machine: 0.0.0.0 stands for all of them\n`);
   });
 
   it('refuses another number of partitions than the data has', async () => {
