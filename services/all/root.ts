@@ -20,7 +20,7 @@ export async function startAll(config: Config, stack: AsyncDisposableStack): Pro
   if (config.redisUrl === undefined) {
     dataDir = openDataDir(config.dataDir, stack);
     token = operatorToken(dataDir, config.operatorToken);
-    address = await startEmbeddedRedis(dataDir, log, stack);
+    address = await startEmbeddedRedis(dataDir, config.path, log, stack);
   }
   const { port } = await startApi(config, address, token, log, metrics, stack);
   await startWorker(config, address, log, metrics, stack);

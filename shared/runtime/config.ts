@@ -56,6 +56,7 @@ const schema = z.object({
   API_PROCESSES: whole(1, 256).prefault('1'),
   WORKER_PROCESSES: whole(1, 256).prefault('1'),
   KEEP_RELEASES: duration.prefault('30d'),
+  PATH: z.string().default(''),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 });
 
@@ -93,6 +94,8 @@ export type Config = {
   apiProcesses: number;
   workerProcesses: number;
   keepReleasesMs: number;
+  /** Folders with programs: one of them holds the embedded Redis. */
+  path: string;
   logLevel: string;
 };
 
@@ -147,6 +150,7 @@ export function loadConfig(role: Role, environment: Environment = process.env): 
     apiProcesses: env.API_PROCESSES,
     workerProcesses: env.WORKER_PROCESSES,
     keepReleasesMs: env.KEEP_RELEASES,
+    path: env.PATH,
     logLevel: env.LOG_LEVEL,
   };
 }

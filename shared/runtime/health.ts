@@ -57,21 +57,18 @@ export async function listen(
   return { port: (server.address() as AddressInfo).port, close };
 }
 
-/** What the setting is that the system doesn't take, in a sentence. */
+const NO_ADDRESS = new Set(['EADDRNOTAVAIL', 'EINVAL', 'ENOTFOUND', 'EAI_AGAIN']);
+
+/** Which setting the system doesn't take, in a sentence. */
 function listenFault(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return new ConfigError(`PORT ${port} is in use by another process: stop it, or set PORT to a free one`);
-    case 'EACCES':
-      return new ConfigError(`PORT ${port} is not allowed for this user: set PORT to one from 1024 on`);
-    case 'EADDRNOTAVAIL':
-    case 'EINVAL':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return new ConfigError(`HOST ${host} is no address of this machine: 0.0.0.0 stands for all of them`);
-    default:
-      return error;
-  }
+  const { code = '' } = error;
+  if (code === 'EADDRINUSE')
+    return new ConfigError(`PORT ${port} is in use by another process: stop it, or set PORT to a free one`);
+  if (code === 'EACCES')
+    return new ConfigError(`PORT ${port} is not allowed for this user: set PORT to one from 1024 on`);
+  if (NO_ADDRESS.has(code))
+    return new ConfigError(`HOST ${host} is no address of this machine: 0.0.0.0 stands for all of them`);
+  return error;
 }
 
 /** Until a role is ready: it lives, and says that it's starting. */
