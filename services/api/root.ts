@@ -39,7 +39,7 @@ export async function startApi(
     { keepAliveTimeout: KEEP_ALIVE_MS },
     (request, response) => void starting.handle(request, response),
   );
-  const { port, close } = await listen(server, config.host, config.port);
+  const { port, close } = await listen(server, config.host, config.port, config.drainGraceMs);
   const base = await openBase(config, address, 'serve', log, stack);
   const { client, keys, partitions, clock, children, releases } = base;
   const producer = await createIntakeProducer(await base.connect(), keys, partitions, stack);

@@ -56,6 +56,7 @@ const schema = z.object({
   API_PROCESSES: whole(1, 256).prefault('1'),
   WORKER_PROCESSES: whole(1, 256).prefault('1'),
   KEEP_RELEASES: duration.prefault('30d'),
+  DRAIN_GRACE: duration.prefault('4s').refine((ms) => ms <= 5_000, 'is at most 5s'),
   PATH: z.string().default(''),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 });
@@ -94,6 +95,8 @@ export type Config = {
   apiProcesses: number;
   workerProcesses: number;
   keepReleasesMs: number;
+  /** How long a stopped API keeps idle connections for one more request. */
+  drainGraceMs: number;
   /** Folders with programs: one of them holds the embedded Redis. */
   path: string;
   logLevel: string;
@@ -150,6 +153,7 @@ export function loadConfig(role: Role, environment: Environment = process.env): 
     apiProcesses: env.API_PROCESSES,
     workerProcesses: env.WORKER_PROCESSES,
     keepReleasesMs: env.KEEP_RELEASES,
+    drainGraceMs: env.DRAIN_GRACE,
     path: env.PATH,
     logLevel: env.LOG_LEVEL,
   };

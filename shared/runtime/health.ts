@@ -1,7 +1,7 @@
 /** `/livez`, `/readyz`, `/metrics`: open, on every role at its port. */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Server as NetServer } from 'node:net';
 import Koa, { type Middleware } from 'koa';
 import { ConfigError } from './config.ts';
 import type { Metrics } from './metrics.ts';
@@ -27,11 +27,16 @@ export function healthRoutes(ready: Readiness, metrics: Metrics): Middleware {
 const IDLE_CHECK_MS = 50;
 const CLOSE_WITHIN_MS = 5_000;
 
-/** Listens; `close` stops to take requests and lets those in hand end, for a while. */
+/**
+ * Listens; `close` takes no more connections and lets requests in hand end, for a while. `graceMs`: so long it also keeps
+ * idle connections for one more request, whose answer says that it was the last. A connection that is closed under a
+ * request on its way loses it, and with it a final result, which is sent only once.
+ */
 export async function listen(
   server: Server,
   host: string,
   port: number,
+  graceMs = 0,
 ): Promise<{ port: number; close(): Promise<void> }> {
   server.listen(port, host);
   try {
@@ -45,11 +50,16 @@ export async function listen(
       response.setHeader('Connection', 'close');
     });
     const closed = once(server, 'close');
-    server.close();
+    // Not HTTP's own way to close, which cuts idle connections at once.
+    NetServer.prototype.close.call(server);
+    const graceOver = performance.now() + graceMs;
+    const closeIdle = (): void => {
+      if (performance.now() >= graceOver) server.closeIdleConnections();
+    };
     // Requests that were in hand when it began leave idle connections behind.
-    const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-    const all = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS);
-    server.closeIdleConnections();
+    const idle = setInterval(closeIdle, IDLE_CHECK_MS);
+    const all = setTimeout(() => server.closeAllConnections(), graceMs + CLOSE_WITHIN_MS);
+    closeIdle();
     await closed;
     clearInterval(idle);
     clearTimeout(all);
