@@ -7,6 +7,7 @@ import { startFleet } from '#services/simulator/fleet.ts';
 import { createKeys } from '#store/keys.ts';
 import { createStores } from '#store/stores.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
+import { startFront } from '#test/harness/front.ts';
 import { createOperator } from '#test/harness/operator.ts';
 import { type RoleProcess, startRole } from '#test/harness/processes.ts';
 import { freePort, startRedis, type TestRedis } from '#test/harness/redis.ts';
@@ -24,7 +25,7 @@ afterEach(() => stack.disposeAsync());
 
 type Roles = Record<'api' | 'worker' | 'scheduler', RoleProcess>;
 
-async function givenRelease(id: string) {
+async function givenRoles() {
   const redis = await startRedis(stack);
   const settings = { REDIS_URL: redis.url };
   const port = String(await freePort());
@@ -34,7 +35,11 @@ async function givenRelease(id: string) {
     scheduler: () => startRole('scheduler', settings, stack),
   };
   const roles: Roles = { api: await start.api(), worker: await start.worker(), scheduler: await start.scheduler() };
-  const operator = createOperator(roles.api.url, TOKEN);
+  return { redis, roles, start, operator: createOperator(roles.api.url, TOKEN) };
+}
+
+async function givenRelease(id: string) {
+  const { redis, roles, start, operator } = await givenRoles();
   const fleet = startFleet({ url: roles.api.url, children: CHILDREN, factor: 3 });
   stack.defer(() => fleet.stop());
   await until('all have joined', () => Promise.resolve(fleet.stats().states.polling === CHILDREN));
@@ -128,6 +133,47 @@ describe('in mid-release', () => {
     for (const answer of Object.keys(fleet.stats().answers))
       expect(answer).not.toMatch(/^\/(result|release).* (?!200)/);
     await countsAreTrue(redis, 'kill-redis');
+  });
+});
+
+describe('restarted in mid-release, with SIGTERM', () => {
+  it.each(['worker', 'scheduler'] as const)('a %s loses nothing, and no request is refused', async (role) => {
+    const { redis, roles, start, operator, fleet } = await givenRelease(`restart-${role}`);
+    await passedCanary(operator, `restart-${role}`);
+    for (let times = 0; times < 2; times++) {
+      expect(await roles[role].end('SIGTERM')).toBe(0);
+      roles[role] = await start[role]();
+    }
+    const view = await finished(operator, `restart-${role}`);
+    expect(view.progress.children.Done).toBe(CHILDREN);
+    expect([fleet.stats().bad, fleet.stats().ended]).toEqual([0, []]);
+    await countsAreTrue(redis, `restart-${role}`);
+  });
+
+  it('two APIs, one after the other, lose nothing, and refuse no request', async () => {
+    const { redis, roles, operator } = await givenRoles();
+    const ports = [Number(new URL(roles.api.url).port), await freePort()];
+    const startOn = (port = 0) => startRole('api', { REDIS_URL: redis.url, PORT: String(port) }, stack);
+    const apis = [roles.api, await startOn(ports[1])];
+    const front = await startFront(ports, stack);
+    const fleet = startFleet({ url: front, children: CHILDREN, factor: 3 });
+    stack.defer(() => fleet.stop());
+    const behind = createOperator(front, TOKEN);
+    await until('all have joined', () => Promise.resolve(fleet.stats().states.polling === CHILDREN));
+    await operator.publish('restart-api');
+    await operator.start('restart-api');
+    await passedCanary(behind, 'restart-api');
+    for (const [i, port] of ports.entries()) {
+      expect(await apis[i]?.end('SIGTERM')).toBe(0);
+      apis[i] = await startOn(port);
+    }
+    const view = await finished(behind, 'restart-api');
+    expect(view.progress.children.Done).toBe(CHILDREN);
+    const { answers, ended } = fleet.stats();
+    expect(ended).toEqual([]);
+    // An API that is just starting refuses polls and questions, which are asked again; nothing else is refused or lost.
+    expect(Object.keys(answers).filter((answer) => !/ 200$|^\/(poll|end_stage) 503$/.test(answer))).toEqual([]);
+    await countsAreTrue(redis, 'restart-api');
   });
 });
 
