@@ -3,12 +3,12 @@ import { runProgram } from '#services/cli/commands.ts';
 import { addRepartition } from '#services/repartition/command.ts';
 import { addSimulate } from '#services/simulator/command.ts';
 
-const openEmbedded: Parameters<typeof addRepartition>[0] = async (dataDir, log, stack) => {
+const openEmbedded: Parameters<typeof addRepartition>[0] = async (dataDir, path, log, stack) => {
   const [{ openDataDir }, { startEmbeddedRedis }] = await Promise.all([
     import('#services/all/data-dir.ts'),
     import('#services/all/embedded-redis.ts'),
   ]);
-  return startEmbeddedRedis(openDataDir(dataDir, stack), log, stack);
+  return startEmbeddedRedis(openDataDir(dataDir, stack), path, log, stack);
 };
 
 await runProgram(process.argv, [addSimulate, addRepartition(openEmbedded)]);

@@ -55,7 +55,7 @@ export async function startRedis(
   stack: AsyncDisposableStack,
   fsync: 'always' | 'everysec' | 'no' = 'everysec',
 ): Promise<string> {
-  const server = findRedisServer();
+  const server = findRedisServer(process.env['PATH'] ?? '');
   if (server === null) throw new Error('no redis-server is on the path: run "npm run setup"');
   const dir = mkdtempSync(join(tmpdir(), 'choir-bench-'));
   stack.defer(() => rmSync(dir, { recursive: true, force: true }));

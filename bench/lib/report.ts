@@ -8,7 +8,7 @@ import type { Figure } from './stats.ts';
 
 export function machineFacts(): Record<string, string | number> {
   const [cpu] = cpus();
-  const redis = findRedisServer();
+  const redis = findRedisServer(process.env['PATH'] ?? '');
   return {
     cpu: cpu?.model ?? 'unknown',
     cores: availableParallelism(),

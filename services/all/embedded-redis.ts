@@ -31,7 +31,7 @@ const STOP_MS = 8_000;
 const RESTART_MS = 500;
 const CHECK_MS = 50;
 
-export function findRedisServer(path = process.env['PATH'] ?? ''): string | null {
+export function findRedisServer(path: string): string | null {
   const folders = path.split(delimiter).filter((folder) => folder !== '');
   const isExecutable = (file: string): boolean => {
     try {
@@ -45,9 +45,14 @@ export function findRedisServer(path = process.env['PATH'] ?? ''): string | null
   return candidates.find(isExecutable) ?? null;
 }
 
-/** Starts it, keeps it running, and stops it when the stack is released. Resolves with the path of its socket. */
-export async function startEmbeddedRedis(dir: string, log: Logger, stack: AsyncDisposableStack): Promise<string> {
-  const server = findRedisServer();
+/** Starts it from one of the folders of `path`, keeps it running, and stops it when the stack is released. Resolves with the path of its socket. */
+export async function startEmbeddedRedis(
+  dir: string,
+  path: string,
+  log: Logger,
+  stack: AsyncDisposableStack,
+): Promise<string> {
+  const server = findRedisServer(path);
   if (server === null)
     throw new ConfigError('no redis-server or valkey-server is on the path: run "npm run setup", or set REDIS_URL');
   const socket = socketPath(dir, stack);

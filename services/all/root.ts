@@ -25,7 +25,7 @@ export async function startAll(config: Config, stack: AsyncDisposableStack): Pro
   if (config.redisUrl === undefined) {
     dataDir = openDataDir(config.dataDir, stack);
     token = operatorToken(dataDir, config.operatorToken);
-    address = await startEmbeddedRedis(dataDir, log, stack);
+    address = await startEmbeddedRedis(dataDir, config.path, log, stack);
   }
   const env = { REDIS_URL: address.startsWith('/') ? `unix://${address}` : address, OPERATOR_TOKEN: token };
   const { apiProcesses, workerProcesses } = config;

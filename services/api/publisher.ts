@@ -1,7 +1,7 @@
 /** Publishing: everything is checked before anything is written. */
 import { createHash } from 'node:crypto';
-import { checkFunctionsZip } from '#bundle/functions-zip.ts';
-import { DEFAULT_PLAN, PRESET_NAMES, type PresetName, PRESETS } from '#domain/plan.ts';
+import { checkFunctionsZip, ZIP } from '#bundle/functions-zip.ts';
+import { DEFAULT_PLAN, type PresetName, PRESETS } from '#domain/plan.ts';
 import { publishedRollout } from '#domain/rollout.ts';
 import type { Finding, StageType } from '#domain/strategy.ts';
 import type { Clock } from '#store/redis-clock.ts';
@@ -16,10 +16,11 @@ const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimit: number) {
   /** Throws `invalid-release` with every fault, or `release-exists`. */
   return async (yml: Buffer, zip: Buffer): Promise<{ id: string; warnings: readonly Finding[]; created: boolean }> => {
-    const { file, faults, warnings: ofFile, functions } = readReleaseFile(yml);
+    const { file, faults, warnings: ofFile, functions, located } = readReleaseFile(yml);
     const checked = await checkFunctionsZip(zip, functions, bundleLimit);
-    const warnings = [...ofFile, ...checked.warnings];
-    const all = [...faults, ...planFaults(file?.planName), ...checked.faults];
+    const inFile = (finding: Finding): Finding => (finding.path === ZIP ? finding : located(finding));
+    const warnings = [...ofFile, ...checked.warnings.map(inFile)];
+    const all = [...faults, ...checked.faults.map(inFile)];
     if (file === null || all.length > 0)
       throw new ProblemError('invalid-release', `${all.length} fault${all.length === 1 ? '' : 's'}`, all);
     const { strategy, planName } = file;
@@ -43,9 +44,4 @@ export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimi
       throw new ProblemError('release-exists', `other files were published as release ${strategy.id}: take another id`);
     return { id: strategy.id, warnings, created: outcome === 'created' };
   };
-}
-
-function planFaults(name: string | undefined): Finding[] {
-  if (name === undefined || (PRESET_NAMES as readonly string[]).includes(name)) return [];
-  return [{ path: 'plan', message: `is one of ${PRESET_NAMES.join(', ')}, not "${name}"` }];
 }

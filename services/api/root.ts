@@ -40,7 +40,7 @@ export async function startApi(
     { keepAliveTimeout: KEEP_ALIVE_MS },
     (request, response) => void starting.handle(request, response),
   );
-  const open = () => listen(server, config.host, config.port);
+  const open = () => listen(server, config.host, config.port, config.drainGraceMs);
   // One of several that starts while the others serve leaves the children to them.
   const early = isOneOfSeveral() ? null : await open();
   const base = await openBase(config, address, 'serve', log, stack);

@@ -112,19 +112,37 @@ function createProgram(client: () => Client): Program {
 }
 
 async function printFleet(client: Client, limit: number): Promise<void> {
-  const rows = [['ID', 'CHILDREN', 'FIRST SEEN', 'LAST SEEN', 'RUNS']];
-  for await (const child of pages<FleetChild>(client, '/children', limit))
-    rows.push([child.id, String(child.number_of_children), child.first_seen, child.last_seen, child.release ?? '-']);
-  print(table(rows));
+  const head = ['ID', 'CHILDREN', 'FIRST SEEN', 'LAST SEEN', 'RUNS'];
+  await printFirst<FleetChild>(client, '/children', limit, head, (child) => [
+    child.id,
+    String(child.number_of_children),
+    child.first_seen,
+    child.last_seen,
+    child.release ?? '-',
+  ]);
 }
 
 async function printReleaseChildren(client: Client, path: string, limit: number): Promise<void> {
-  const rows = [['ID', 'STATUS', 'STAGES']];
-  for await (const child of pages<ReleaseChildView>(client, path, limit)) {
-    const stages = child.stages.map((stage) => `${stage.name}: ${stage.status}`).join(', ');
-    rows.push([child.id, child.left_release ? `${child.release_status} (left)` : child.release_status, stages]);
-  }
-  print(table(rows));
+  await printFirst<ReleaseChildView>(client, path, limit, ['ID', 'STATUS', 'STAGES'], (child) => [
+    child.id,
+    child.left_release ? `${child.release_status} (left)` : child.release_status,
+    child.stages.map((stage) => `${stage.name}: ${stage.status}`).join(', '),
+  ]);
+}
+
+/** A table of the first items of a list. That there are more is said on standard error: scripts read the other one. */
+async function printFirst<T extends { id: string }>(
+  client: Client,
+  path: string,
+  limit: number,
+  head: string[],
+  rowOf: (item: T) => string[],
+): Promise<void> {
+  const rows: string[][] = [];
+  // One more than is shown tells whether there are more: a list's last page may have a page behind it that is empty.
+  for await (const item of pages<T>(client, path, limit + 1)) rows.push(rowOf(item));
+  print(table([head, ...rows.slice(0, limit)]));
+  if (rows.length > limit) process.stderr.write(`… the first ${limit}; --limit n shows more\n`);
 }
 
 /** All items of a list, page by page; one that stands on two pages is given once. */

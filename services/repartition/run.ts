@@ -14,10 +14,10 @@ function noRedis(): never {
 }
 
 /** Locks DATA_DIR and starts its Redis; resolves with its address. */
-export type OpenEmbedded = (dataDir: string, log: Logger, stack: AsyncDisposableStack) => Promise<string>;
+export type OpenEmbedded = (dataDir: string, path: string, log: Logger, stack: AsyncDisposableStack) => Promise<string>;
 
 export async function runRepartition(to: number, openEmbedded: OpenEmbedded): Promise<void> {
-  const { redisUrl, dataDir, keyPrefix, logLevel } = dataEnvironment();
+  const { redisUrl, dataDir, path, keyPrefix, logLevel } = dataEnvironment();
   const log = createLog('repartition', logLevel);
   await using stack = new AsyncDisposableStack();
   let interrupted = false;
@@ -30,7 +30,7 @@ export async function runRepartition(to: number, openEmbedded: OpenEmbedded): Pr
   }
   if (redisUrl === undefined && !existsSync(dataDir))
     throw new ConfigError(`DATA_DIR ${dataDir} doesn't exist: set it, or REDIS_URL, to where the manager's data is`);
-  const address = redisUrl ?? (await openEmbedded(dataDir, log, stack));
+  const address = redisUrl ?? (await openEmbedded(dataDir, path, log, stack));
   const client = connectRedis(address, 'work', (error) => log.warn({ error: error.message }, 'Redis is away'));
   stack.defer(() => client.disconnect());
   await Promise.race([untilReady(client), sleep(ANSWER_MS, undefined, { ref: false }).then(noRedis)]);

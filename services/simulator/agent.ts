@@ -26,6 +26,8 @@ export type AgentOptions = {
   place: GeoJSON.Polygon;
   fault: Fault | null;
   pollMs: number;
+  /** A cooperative child: it waits as long as `Retry-After` says, not at its own pace. */
+  obey: boolean;
   onState(state: AgentState, detail: string): void;
 };
 
@@ -44,15 +46,29 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   let id = '';
   let fault = options.fault;
   let profile = options.profile;
+  /** What still asks beside the stages ends with the process. */
+  let alive = true;
 
-  async function poll(): Promise<{ id: string; new_release: string } | null> {
+  const pauseAfter = (answer: Answer | null, own: number): number =>
+    options.obey ? (answer?.retryAfterMs ?? own) : own;
+
+  /** One poll and the pause after it. Resolves with the release that it was offered, or ''. */
+  async function poll(): Promise<string> {
     const body = { id, geographic_area: options.place, number_of_children: 0 };
+    let answer: Answer | null = null;
+    let known: { id: string; new_release: string };
     try {
+      answer = await wire.post('/poll', body);
       // Whatever the status: the agent decodes any JSON.
-      return JSON.parse((await wire.post('/poll', body)).text) as { id: string; new_release: string };
+      known = JSON.parse(answer.text) as typeof known;
     } catch {
-      return null;
+      await timing.sleep(pauseAfter(answer, UNDECODABLE_MS));
+      return '';
     }
+    id = known.id;
+    onState('polling', id);
+    if (known.new_release === '') await timing.sleep(pauseAfter(answer, options.pollMs));
+    return known.new_release;
   }
 
   /** Any answer but 200 ends the agent's process, and none at all does, too. */
@@ -93,19 +109,22 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 
   /** Asks until the answer is true; anything but a 200 is asked again. */
   async function untilEnd(release: SimRelease, stage: SimStage): Promise<void> {
-    for (let pause = FIRST_ASK_MS; ; pause = ASK_MS) {
+    for (let pause = FIRST_ASK_MS; ;) {
       await timing.sleep(pause);
+      if (!alive) return;
+      let answer: Answer | null = null;
       try {
-        const answer = await wire.post('/end_stage', { id, strategy_id: release.id, stage_name: stage.name });
+        answer = await wire.post('/end_stage', { id, strategy_id: release.id, stage_name: stage.name });
         if (answer.status === 200 && (JSON.parse(answer.text) as { end_stage: boolean }).end_stage) return;
       } catch {
         // Asked again.
       }
+      pause = pauseAfter(answer, ASK_MS);
     }
   }
 
-  /** True: the child goes on with the next stage in the file. */
-  async function runStage(release: SimRelease, stage: SimStage, first: boolean): Promise<boolean> {
+  /** Where it fails in a WaitForSignal stage the asking goes on beside the stages that follow, until it's told to end. */
+  async function runStage(release: SimRelease, stage: SimStage, first: boolean): Promise<void> {
     onState('running', stage.name);
     const seconds = Math.max(stage.minDurationMs / 1000, stage.minCalls / profile.callsPerSecond);
     if (first) await actUp();
@@ -125,7 +144,6 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     // A final result is sent once, and lost unless it gets a 200.
     await send(release, stage, good ? STATUS.Completed : STATUS.Failure, action, summary);
     if (!good && first && release.stages.length > 1) throw new ProcessEnded('its first stage failed');
-    return action !== 'rollout' && action !== 'rollback';
   }
 
   /** The fault that this child was given, once. */
@@ -145,28 +163,24 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   async function runRelease(name: string): Promise<void> {
     if (fault === 'fail') profile = { ...profile, ...FAILING };
     const release = await download(name);
-    for (const [i, stage] of release.stages.entries()) if (!(await runStage(release, stage, i === 0))) break;
+    // In file order, whatever it has said of the next stage, and past a later one that failed.
+    for (const [i, stage] of release.stages.entries()) await runStage(release, stage, i === 0);
   }
 
   onState('joining', '');
   try {
     for (;;) {
-      const answer = await poll();
-      if (answer === null) {
-        await timing.sleep(UNDECODABLE_MS);
-        continue;
-      }
-      id = answer.id;
-      onState('polling', id);
-      if (answer.new_release === '') await timing.sleep(options.pollMs);
-      else
-        await runRelease(answer.new_release).catch((error: unknown) => {
-          if (!(error instanceof Dropped)) throw error;
-        });
+      const offered = await poll();
+      if (offered === '') continue;
+      await runRelease(offered).catch((error: unknown) => {
+        if (!(error instanceof Dropped)) throw error;
+      });
     }
   } catch (error) {
     if (!(error instanceof ProcessEnded)) throw error;
     onState('ended', error.message);
+  } finally {
+    alive = false;
   }
 }
 

@@ -14,6 +14,7 @@ type Options = {
   factor: number;
   seed: number;
   poll: number;
+  obey?: boolean;
   errorRate?: number;
   fail: number;
   silent: number;
@@ -31,6 +32,7 @@ export function addSimulate(program: Command, url: () => string): void {
     .option('--factor <x>', "how many times faster than real children's time theirs runs", number(0.01, 10_000), 1)
     .option('--seed <n>', 'the same seed gives the same fleet', whole(0, 2 ** 32), 1)
     .option('--poll <s>', 'seconds between polls, of their time', number(0.01, 86_400), 3)
+    .option('--obey', 'wait as long as the manager asks (Retry-After), instead of at their own pace')
     .option('--error-rate <share>', 'median error rate of the new version, 0 to 1', number(0, 1))
     .option('--fail <n>', 'so many report Failure in the first stage', whole(0, 1e6), 0)
     .option('--silent <n>', 'so many fall silent in the first stage', whole(0, 1e6), 0)

@@ -15,6 +15,8 @@ export type FleetOptions = {
   faults?: Partial<Record<Fault, number>>;
   /** Milliseconds of a child's time between polls. */
   pollMs?: number;
+  /** Cooperative children: they wait as long as `Retry-After` says. */
+  obey?: boolean;
   connections?: number;
   /** Median error rate of the new version, 0 to 1. */
   errorRate?: number;
@@ -92,6 +94,7 @@ export function startFleet(options: FleetOptions): Fleet {
       place,
       fault: order[i] ?? null,
       pollMs,
+      obey: options.obey ?? false,
       onState(state, detail) {
         states[i] = state;
         if (state === 'polling') ids[i] = detail;

@@ -1,7 +1,13 @@
 /** The child protocol as the reference agent speaks it: its spelling, keep-alive, no time limits. */
 import { Agent, request } from 'undici';
 
-export type Answer = { status: number; text: string; bytes: Buffer };
+export type Answer = {
+  status: number;
+  text: string;
+  bytes: Buffer;
+  /** `Retry-After`: when a cooperative child asks again. The reference agent reads no header. */
+  retryAfterMs: number | null;
+};
 
 export type Wire = {
   post(path: string, body: unknown): Promise<Answer>;
@@ -23,7 +29,9 @@ export function createWire(url: string, connections: number, observe: Observe): 
       const answer = await request(url + path, { method, dispatcher, headers, body: body ?? null });
       const bytes = Buffer.from(await answer.body.arrayBuffer());
       observe(route, answer.statusCode, performance.now() - started);
-      return { status: answer.statusCode, text: bytes.toString('utf8'), bytes };
+      const again = String(answer.headers['retry-after'] ?? '');
+      const retryAfterMs = /^\d+$/.test(again) ? Number(again) * 1000 : null;
+      return { status: answer.statusCode, text: bytes.toString('utf8'), bytes, retryAfterMs };
     } catch (error) {
       observe(route, null, performance.now() - started);
       throw error;

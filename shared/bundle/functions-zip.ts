@@ -5,6 +5,8 @@ import JSZip from 'jszip';
 import type { Finding, Findings, Strategy } from '#domain/strategy.ts';
 import { centralDirectory, type ZipEntry } from './central-directory.ts';
 
+/** The path of findings that are about the zip itself; all others lie in release.yml. */
+export const ZIP = 'fns.zip';
 /** Resource forks that macOS adds to every zip; agents skip them. */
 const IGNORED = '__MACOSX/';
 const MAX_ENTRIES = 20_000;
@@ -25,7 +27,7 @@ export async function checkFunctionsZip(
   limit: number,
 ): Promise<CheckedZip> {
   const refused = (...messages: string[]): CheckedZip => ({
-    faults: messages.map((message) => ({ path: 'fns.zip', message })),
+    faults: messages.map((message) => ({ path: ZIP, message })),
     warnings: [],
     served: bytes,
   });
@@ -121,7 +123,7 @@ async function undeployable(zip: JSZip, functions: Strategy['functions']): Promi
 
 /** Unpacks every entry, counting: what a header says of a size isn't to be trusted. */
 async function unreadable(entries: readonly Entry[], limit: number): Promise<Finding[]> {
-  const fault = (message: string): Finding[] => [{ path: 'fns.zip', message }];
+  const fault = (message: string): Finding[] => [{ path: ZIP, message }];
   let unpacked = 0;
   for (const entry of entries) {
     if (entry.dir) continue;
@@ -157,31 +159,57 @@ function hasDirectoriesFirst(listed: readonly ZipEntry[]): boolean {
   return true;
 }
 
-/** The same entries, compressed or not as they were, behind the directories that they lie in. */
+/** The same entries, compressed or not and with the modes that they had, behind the directories that they lie in. */
 async function withDirectories(entries: readonly Entry[], listed: readonly ZipEntry[]): Promise<Buffer> {
   const zip = new JSZip();
   const stored = new Set(listed.flatMap(({ name, stored: plain }) => (plain ? [name] : [])));
+  // jszip reads no modes of zips that were made on macOS.
+  const modes = new Map(listed.map(({ name, mode }) => [name, mode]));
   const folders = new Set(entries.flatMap((entry) => [...parentsOf(entry.name), ...(entry.dir ? [entry.name] : [])]));
-  for (const folder of [...folders].sort()) addFolder(zip, folder);
+  for (const folder of [...folders].sort()) addFolder(zip, folder, modes.get(folder));
   for (const entry of entries) {
     if (entry.dir) continue;
     if (stored.has(entry.name)) entry.options.compression = 'STORE';
+    entry.unixPermissions = modes.get(entry.name) || null;
     zip.files[entry.name] = entry;
   }
   return generate(zip);
 }
 
-/** Packs files (path below the release's folder → content) as agents want them: directory entries first. */
-export async function packFunctions(files: ReadonlyMap<string, Buffer>): Promise<Buffer> {
+/** A file of a release's folder. */
+export type PackedFile = Buffer | { content: Buffer; executable: boolean };
+
+/** Of a file that may be run; others get jszip's usual 664. Nothing else of a mode is kept, so that the same files give the
+ * same bytes whatever the umask of who checked them out. */
+const EXECUTABLE = 0o100775;
+
+/**
+ * Packs files (path below the release's folder → content) as agents want them: directory entries first. `folders`: those
+ * to be there even if they are empty, each with a slash at its end.
+ */
+export async function packFunctions(
+  files: ReadonlyMap<string, PackedFile>,
+  folders: readonly string[] = [],
+): Promise<Buffer> {
   const zip = new JSZip();
   const names = [...files.keys()].sort();
-  for (const folder of [...new Set(names.flatMap(parentsOf))].sort()) addFolder(zip, folder);
-  for (const name of names) zip.file(name, files.get(name) ?? '', { createFolders: false, date: NO_DATE });
+  const all = new Set([...names, ...folders].flatMap(parentsOf).concat(folders));
+  for (const folder of [...all].sort()) addFolder(zip, folder);
+  for (const name of names) {
+    const file = files.get(name) ?? '';
+    const { content, executable } =
+      typeof file === 'object' && 'executable' in file ? file : { content: file, executable: false };
+    zip.file(name, content, {
+      createFolders: false,
+      date: NO_DATE,
+      ...(executable && { unixPermissions: EXECUTABLE }),
+    });
+  }
   return generate(zip);
 }
 
-const addFolder = (zip: JSZip, folder: string): unknown =>
-  zip.file(folder, null, { dir: true, createFolders: false, date: NO_DATE });
+const addFolder = (zip: JSZip, folder: string, mode = 0): unknown =>
+  zip.file(folder, null, { dir: true, createFolders: false, date: NO_DATE, unixPermissions: mode || null });
 
 const generate = (zip: JSZip): Promise<Buffer> =>
   zip.generateAsync({ type: 'nodebuffer', compression: 'DEFLATE', platform: 'UNIX' });

@@ -119,7 +119,12 @@ export function startRollout(rollout: Rollout, plan: Plan, now: number, freshSin
   };
 }
 
-/** One write withdraws every offer: the epoch grows, so that pending releases and enrol jobs of the old one are void. */
-export function abortRollout(rollout: Rollout, now: number, reason: string): Rollout {
+/**
+ * One write withdraws every offer: the epoch grows, so that pending releases and enrol jobs of the old one are void. Why
+ * it was halted stays part of the reason: whoever looks later wants to know what went wrong, not only who stopped it.
+ */
+export function abortRollout(rollout: Rollout, now: number, given: string): Rollout {
+  const halted = rollout.state === 'halted' && rollout.reason !== null;
+  const reason = halted ? `${given} (it was halted: ${rollout.reason})` : given;
   return { ...rollout, state: 'aborted', reason, epoch: rollout.epoch + 1, endedAt: now, effects: [] };
 }

@@ -2,7 +2,6 @@
 import { parseGoDuration } from './duration.ts';
 import {
   type Finding,
-  type Findings,
   isEnd,
   namesNoStage,
   ROLLBACK,
@@ -12,7 +11,11 @@ import {
   type Strategy,
 } from './strategy.ts';
 
-type Say = (path: string, message: string) => void;
+/** `from`: the field of a list's items that it is drawn from, besides what lies at its own path. */
+export type StrategyFault = Finding & { from?: { list: string; field: string } };
+
+type Warn = (path: string, message: string) => void;
+type Say = (path: string, message: string, from?: StrategyFault['from']) => void;
 
 /** As agents read it: no space between the two. */
 const METRIC_THRESHOLD = /^(?:<=|>=|<|>|=)((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)$/;
@@ -20,11 +23,11 @@ const COMPARE_WITH = ['Minimum', 'Median', 'Maximum'];
 const VARIANTS = ['base_version', 'new_version'];
 const MAX_STAGES = 64;
 
-export function checkStrategy(strategy: Strategy): Findings {
-  const faults: Finding[] = [];
+export function checkStrategy(strategy: Strategy): { faults: StrategyFault[]; warnings: Finding[] } {
+  const faults: StrategyFault[] = [];
   const warnings: Finding[] = [];
-  const fault: Say = (path, message) => void faults.push({ path, message });
-  const warn: Say = (path, message) => void warnings.push({ path, message });
+  const fault: Say = (path, message, from) => void faults.push({ path, message, ...(from && { from }) });
+  const warn: Warn = (path, message) => void warnings.push({ path, message });
 
   if (strategy.stages.length > MAX_STAGES) fault('stages', `at most ${MAX_STAGES} stages`);
   checkFunctions(strategy, fault);
@@ -60,7 +63,7 @@ export function pathFault(path: string): string | null {
   return null;
 }
 
-function checkStage(strategy: Strategy, stage: Stage, i: number, fault: Say, warn: Say): void {
+function checkStage(strategy: Strategy, stage: Stage, i: number, fault: Say, warn: Warn): void {
   const at = `stages[${i}]`;
   if (stage.name.trim() === '') fault(`${at}.name`, 'is empty');
   // oxlint-disable-next-line no-control-regex
@@ -69,13 +72,14 @@ function checkStage(strategy: Strategy, stage: Stage, i: number, fault: Say, war
   if (!(STAGE_TYPES as readonly string[]).includes(stage.type))
     fault(`${at}.type`, `is ${STAGE_TYPES.join(' or ')}, not "${stage.type}"`);
   if (!strategy.functions.some((f) => f.name === stage.func_name))
-    fault(`${at}.func_name`, `"${stage.func_name}" is none of the functions`);
+    fault(`${at}.func_name`, `"${stage.func_name}" is none of the functions`, { list: 'functions', field: 'name' });
   checkVariants(stage, at, fault);
   checkConditions(stage, at, fault, warn);
   checkEndAction(strategy, stage, i, fault, warn);
 }
 
 function checkVariants(stage: Stage, at: string, fault: Say): void {
+  const list = `${at}.variants`;
   let sum = 0;
   stage.variants.forEach((variant, v) => {
     if (!VARIANTS.includes(variant.name))
@@ -86,11 +90,13 @@ function checkVariants(stage: Stage, at: string, fault: Say): void {
     sum += share;
   });
   for (const name of VARIANTS)
-    if (stage.variants.filter((v) => v.name === name).length !== 1) fault(`${at}.variants`, `needs ${name} once`);
-  if (Math.abs(sum - 100) > 1e-9) fault(`${at}.variants`, `the percentages sum to ${sum}, not to 100`);
+    if (stage.variants.filter((v) => v.name === name).length !== 1)
+      fault(list, `needs ${name} once`, { list, field: 'name' });
+  if (Math.abs(sum - 100) > 1e-9)
+    fault(list, `the percentages sum to ${sum}, not to 100`, { list, field: 'trafficPercentage' });
 }
 
-function checkConditions(stage: Stage, at: string, fault: Say, warn: Say): void {
+function checkConditions(stage: Stage, at: string, fault: Say, warn: Warn): void {
   if (stage.metrics_conditions.length === 0)
     warn(`${at}.metrics_conditions`, 'are none: the stage succeeds whatever is measured');
   stage.metrics_conditions.forEach((condition, c) => {
@@ -124,7 +130,7 @@ function checkEndConditions(stage: Stage, at: string, fault: Say): void {
   });
 }
 
-function checkEndAction({ stages }: Strategy, stage: Stage, i: number, fault: Say, warn: Say): void {
+function checkEndAction({ stages }: Strategy, stage: Stage, i: number, fault: Say, warn: Warn): void {
   const at = `stages[${i}]`;
   checkEndConditions(stage, at, fault);
   for (const key of ['onSuccess', 'onFailure'] as const) {
@@ -132,7 +138,11 @@ function checkEndAction({ stages }: Strategy, stage: Stage, i: number, fault: Sa
     const path = `${at}.end_action.${key}`;
     if (action === stage.name) fault(path, `"${action}" is the stage itself`);
     else if (namesNoStage(action) ? action === '' : !stages.some((s) => s.name === action))
-      fault(path, action === '' ? 'is empty' : `"${action}" is neither rollout, rollback nor a stage`);
+      fault(
+        path,
+        action === '' ? 'is empty' : `"${action}" is neither rollout, rollback nor a stage`,
+        action === '' ? undefined : { list: 'stages', field: 'name' },
+      );
     else if (stages.findIndex((s) => s.name === action) < i && !isEnd(action))
       warn(path, `"${action}" is an earlier stage: agents run in file order and never go back`);
   }

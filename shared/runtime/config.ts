@@ -59,6 +59,8 @@ const schema = z.object({
   API_PROCESSES: whole(1, 256).prefault('1'),
   WORKER_PROCESSES: whole(1, 256).prefault('1'),
   KEEP_RELEASES: duration.prefault('30d'),
+  DRAIN_GRACE: duration.prefault('4s').refine((ms) => ms <= 5_000, 'is at most 5s'),
+  PATH: z.string().default(''),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 });
 
@@ -96,6 +98,10 @@ export type Config = {
   apiProcesses: number;
   workerProcesses: number;
   keepReleasesMs: number;
+  /** How long a stopped API keeps idle connections for one more request. */
+  drainGraceMs: number;
+  /** Folders with programs: one of them holds the embedded Redis. */
+  path: string;
   logLevel: string;
 };
 
@@ -122,9 +128,9 @@ function parse(environment: Environment): z.infer<typeof schema> {
 /** Where the data is, for a tool that works on it while no manager runs. */
 export function dataEnvironment(
   environment: Environment = process.env,
-): Pick<Config, 'redisUrl' | 'dataDir' | 'keyPrefix' | 'logLevel'> {
-  const { REDIS_URL, DATA_DIR, KEY_PREFIX, LOG_LEVEL } = parse(environment);
-  return { redisUrl: REDIS_URL, dataDir: DATA_DIR, keyPrefix: KEY_PREFIX, logLevel: LOG_LEVEL };
+): Pick<Config, 'redisUrl' | 'dataDir' | 'path' | 'keyPrefix' | 'logLevel'> {
+  const { REDIS_URL, DATA_DIR, PATH, KEY_PREFIX, LOG_LEVEL } = parse(environment);
+  return { redisUrl: REDIS_URL, dataDir: DATA_DIR, path: PATH, keyPrefix: KEY_PREFIX, logLevel: LOG_LEVEL };
 }
 
 export function loadConfig(role: Role, environment: Environment = process.env): Config {
@@ -162,6 +168,8 @@ export function loadConfig(role: Role, environment: Environment = process.env): 
     apiProcesses: env.API_PROCESSES,
     workerProcesses: env.WORKER_PROCESSES,
     keepReleasesMs: env.KEEP_RELEASES,
+    drainGraceMs: env.DRAIN_GRACE,
+    path: env.PATH,
     logLevel: env.LOG_LEVEL,
   };
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, Server as NetServer } from 'node:net';
 import Koa, { type Middleware } from 'koa';
+import { ConfigError } from './config.ts';
 import type { Metrics } from './metrics.ts';
 import { sharing, tellListening } from './processes.ts';
 
@@ -25,32 +26,41 @@ export function healthRoutes(ready: Readiness, metrics: Metrics): Middleware {
 }
 
 const IDLE_CHECK_MS = 50;
-/** Agents that wait for a signal ask each second. */
-const IDLE_GRACE_MS = 1_100;
 const CLOSE_WITHIN_MS = 4_000;
 
-/** Listens; `close` stops to take requests and lets those in hand end, for a while. */
+/**
+ * Listens; `close` takes no more connections and lets requests in hand end, for a while. `graceMs`: so long it also keeps
+ * idle connections for one more request, whose answer says that it was the last. A connection that is closed under a
+ * request on its way loses it, and with it a final result, which is sent only once.
+ */
 export async function listen(
   server: Server,
   host: string,
   port: number,
+  graceMs = 0,
 ): Promise<{ port: number; close(): Promise<void> }> {
   server.listen({ port, host, ...sharing() });
-  await once(server, 'listening');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw listenFault(error as NodeJS.ErrnoException, host, port);
+  }
   const close = async (): Promise<void> => {
     server.prependListener('request', (_request, response) => {
       // A connection kept alive would hold the drain up until its client lets go of it.
       response.setHeader('Connection', 'close');
     });
     const closed = once(server, 'close');
-    // Not the HTTP server's own: that one closes idle connections at once.
+    // Not HTTP's own way to close, which cuts idle connections at once.
     NetServer.prototype.close.call(server);
-    // A request may be on its way on a connection that looks idle here: closed under it, it would be lost.
-    const begun = performance.now();
-    const idle = setInterval(() => {
-      if (performance.now() - begun > IDLE_GRACE_MS) server.closeIdleConnections();
-    }, IDLE_CHECK_MS);
-    const all = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS);
+    const graceOver = performance.now() + graceMs;
+    const closeIdle = (): void => {
+      if (performance.now() >= graceOver) server.closeIdleConnections();
+    };
+    // Requests that were in hand when it began leave idle connections behind.
+    const idle = setInterval(closeIdle, IDLE_CHECK_MS);
+    const all = setTimeout(() => server.closeAllConnections(), graceMs + CLOSE_WITHIN_MS);
+    closeIdle();
     await closed;
     clearInterval(idle);
     clearTimeout(all);
@@ -58,6 +68,20 @@ export async function listen(
   const own = (server.address() as AddressInfo).port;
   tellListening(own);
   return { port: own, close };
+}
+
+const NO_ADDRESS = new Set(['EADDRNOTAVAIL', 'EINVAL', 'ENOTFOUND', 'EAI_AGAIN']);
+
+/** Which setting the system doesn't take, in a sentence. */
+function listenFault(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const { code = '' } = error;
+  if (code === 'EADDRINUSE')
+    return new ConfigError(`PORT ${port} is in use by another process: stop it, or set PORT to a free one`);
+  if (code === 'EACCES')
+    return new ConfigError(`PORT ${port} is not allowed for this user: set PORT to one from 1024 on`);
+  if (NO_ADDRESS.has(code))
+    return new ConfigError(`HOST ${host} is no address of this machine: 0.0.0.0 stands for all of them`);
+  return error;
 }
 
 /** Until a role is ready: it lives, and says that it's starting. */

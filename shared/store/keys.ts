@@ -27,6 +27,7 @@ export function createKeys(prefix: string) {
     /** Definition and rollout share a hash tag: both are written by one call. */
     release: (id: string): string => `${prefix}:release:{${id}}`,
     rollout: (id: string): string => `${prefix}:rollout:{${id}}`,
+    /** Hash: the file's bytes, and a field per publish that claims them: equal bytes are kept once. */
     bundle: (sha256: string): string => `${prefix}:bundle:${sha256}`,
     /** Sorted set: published at (ms) → release id. */
     releases: `${prefix}:releases`,

@@ -3,7 +3,7 @@ import type { Keys } from './keys.ts';
 import { halfWay } from './lease.ts';
 import type { Client } from './redis.ts';
 
-export const SCHEMA = '2';
+export const SCHEMA = '3';
 const DEFAULT_PARTITIONS = { single: 8, cluster: 64 } as const;
 
 /**

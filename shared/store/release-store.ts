@@ -32,14 +32,26 @@ export function createReleaseStore(client: Client, keys: Keys) {
       files: { yml: Buffer; zip: Buffer },
       rollout: Rollout,
     ): Promise<'created' | 'same' | 'different'> {
-      await client.set(keys.bundle(release.yml), files.yml);
-      await client.set(keys.bundle(release.zip), files.zip);
+      const before = await client.hget(keys.release(release.id), 'digest');
+      if (before !== null && before !== digest) return 'different';
+      // One claim for all who publish these bytes under this id: they succeed together, or are refused together.
+      const claim = `@${release.id} ${digest}`;
+      if (before === null)
+        for (const [sha256, bytes] of [
+          [release.yml, files.yml],
+          [release.zip, files.zip],
+        ] as const)
+          await client.hset(keys.bundle(sha256), { file: bytes, [claim]: '1' });
       const reply = (await runScript(
         client,
         'publish',
         { release: keys.release(release.id), rollout: keys.rollout(release.id) },
         [digest, JSON.stringify(release), JSON.stringify(rollout)],
       )) as 'created' | 'same' | 'different';
+      // Other bytes came in between: what was written for these is in nobody's way, but would stay for ever.
+      if (reply === 'different')
+        for (const sha256 of [release.yml, release.zip])
+          await runScript(client, 'drop-bundle', { bundle: keys.bundle(sha256) }, [claim]);
       // Also for the same bytes again: the process may have died right before, and the release would never be listed.
       if (reply !== 'different') await client.zadd(keys.releases, 'NX', release.publishedAt, release.id);
       if (reply === 'created') await client.publish(keys.changes, release.id);
@@ -53,7 +65,7 @@ export function createReleaseStore(client: Client, keys: Keys) {
     /** A tag for a release that is being published. One that comes to nothing leaves a gap, which does no harm. */
     nextTag: async (): Promise<string> => String(await client.incr(keys.tags)),
 
-    file: (sha256: string): Promise<Buffer | null> => client.getBuffer(keys.bundle(sha256)),
+    file: (sha256: string): Promise<Buffer | null> => client.hgetBuffer(keys.bundle(sha256), 'file'),
 
     rollout: rolloutOf,
 

@@ -13,6 +13,7 @@ const SCRIPTS = {
   'delete-child': ['child', 'seen'],
   'forget-records': ['index'],
   publish: ['release', 'rollout'],
+  'drop-bundle': ['bundle'],
   'write-rollout': ['rollout'],
   'take-lease': ['meta'],
   'begin-repartition': ['meta'],

@@ -69,24 +69,26 @@ export const releaseQuery = z.object({ childID: childId, releaseID: releaseId })
 /** The path of `GET /release/functions/{release_id}`. */
 export const releasePath = z.object({ release_id: releaseId });
 
-const SPELLINGS: Record<string, string> = {
-  proxy_times: 'ProxyTimes',
-  f1_times_summary: 'F1TimesSummary',
-  f2_times_summary: 'F2TimesSummary',
-  f1_err_rate: 'F1ErrRate',
-  f2_err_rate: 'F2ErrRate',
-  median: 'Median',
-  minimum: 'Minimum',
-  maximum: 'Maximum',
-};
+const SPELLINGS = new Map([
+  ['proxy_times', 'ProxyTimes'],
+  ['f1_times_summary', 'F1TimesSummary'],
+  ['f2_times_summary', 'F2TimesSummary'],
+  ['f1_err_rate', 'F1ErrRate'],
+  ['f2_err_rate', 'F2ErrRate'],
+  ['median', 'Median'],
+  ['minimum', 'Minimum'],
+  ['maximum', 'Maximum'],
+]);
 
 /** The agent's spelling of a key becomes the specification's; where both are present the specification's counts. */
 function respell(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   const renamed: Record<string, unknown> = {};
   for (const [key, content] of Object.entries(value)) {
-    const name = SPELLINGS[key] ?? key;
-    if (name === key || !(name in value)) renamed[name] = content;
+    const name = SPELLINGS.get(key) ?? key;
+    // To set it would give the object another prototype, and with it fields that nobody sent as such.
+    if (name === '__proto__') continue;
+    if (name === key || !Object.hasOwn(value, name)) renamed[name] = content;
   }
   return renamed;
 }
@@ -134,7 +136,10 @@ export type ChildResult = {
   }[];
 };
 
-/** `POST /result`. A `next_stage` beside the summaries belongs to the last of them, unless that has its own. */
+/**
+ * `POST /result`. A `next_stage` beside the summaries belongs to the last of them, unless that names its own: null and ""
+ * name none, while "rollout" and "rollback" are statements.
+ */
 export const resultRequest = object({
   id: childId,
   release_id: releaseId,
@@ -149,8 +154,8 @@ export const resultRequest = object({
   reports: body.stage_summaries.map((s, i, all) => ({
     stage: s.stage_name || null,
     status: s.status,
-    ...(s.next_stage === undefined && i === all.length - 1
-      ? { next: body.next_stage, nextField: 'next_stage' }
+    ...(i === all.length - 1 && !s.next_stage
+      ? { next: body.next_stage ?? s.next_stage, nextField: 'next_stage' }
       : { next: s.next_stage, nextField: `stage_summaries[${i}].next_stage` }),
     summary: {
       proxy: s.ProxyTimes,

@@ -12,10 +12,12 @@ type Members = Record<string, unknown>;
 
 const isObject = (value: unknown): value is Members =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+/** JSON's `1e999` is read as Infinity, which is no number that a child may send. */
+const isNumber = (value: unknown): value is number => Number.isFinite(value);
 const isRate = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= 1;
 
-/** Where both spellings of a key are there the schema has to say which counts. */
-const OTHER_SPELLING = /"(?:[A-Z][A-Za-z0-9]*|__proto__)"\s*:/;
+/** Where both spellings of a key are there, one of them perhaps behind escapes, the schema has to say which counts. */
+const OTHER_SPELLING = /"(?:[A-Z][A-Za-z0-9]*|__proto__)"\s*:|\\u/;
 
 export function plainResult(text: string): ChildResult | null {
   if (OTHER_SPELLING.test(text)) return null;
@@ -55,6 +57,5 @@ function plainReport(summary: unknown, next: string): ChildResult['reports'][num
 function plainTimes(times: unknown): Times | null {
   if (!isObject(times)) return null;
   const { median, minimum, maximum } = times;
-  if (typeof median !== 'number' || typeof minimum !== 'number' || typeof maximum !== 'number') return null;
-  return { median, minimum, maximum };
+  return isNumber(median) && isNumber(minimum) && isNumber(maximum) ? { median, minimum, maximum } : null;
 }

@@ -1,10 +1,25 @@
 /** release.yml: from bytes to a strategy, with every fault at once and where it is. */
 import { z } from 'zod';
 import { RELEASE_ID } from '#domain/ids.ts';
+import { PRESET_NAMES } from '#domain/plan.ts';
 import type { Finding, Findings, Strategy } from '#domain/strategy.ts';
-import { checkStrategy } from '#domain/strategy-check.ts';
+import { checkStrategy, type StrategyFault } from '#domain/strategy-check.ts';
 import { pathParts, pathText } from './path.ts';
 import { readReleaseYaml } from './release-yaml.ts';
+
+const NO_VERSION = { path: '', env: '' };
+const NO_FUNCTION = { name: '', base_version: NO_VERSION, new_version: NO_VERSION };
+const NO_CONDITION = { name: '', threshold: '' };
+const NO_ACTION = { onSuccess: '', onFailure: '' };
+const NO_STAGE = {
+  name: '',
+  type: '',
+  func_name: '',
+  variants: [],
+  metrics_conditions: [],
+  end_conditions: [],
+  end_action: NO_ACTION,
+};
 
 /**
  * The shape of the file. The lenient one puts something in the place of what has the wrong shape, so that the rest of the
@@ -14,11 +29,9 @@ function schemaOf(lenient: boolean) {
   const or = <T extends z.ZodType>(schema: T, instead: z.infer<T>): T =>
     lenient ? (schema.catch(instead as never) as unknown as T) : schema;
   const name = or(z.string('is missing or no text'), '');
-  const version = or(z.object({ path: name, env: name }, 'is missing or no mapping of path and env'), {
-    path: '',
-    env: '',
-  });
-  const list = <T extends z.ZodType>(item: T, message: string) => or(z.array(item, message), []);
+  const version = or(z.object({ path: name, env: name }, 'is missing or no mapping of path and env'), NO_VERSION);
+  const list = <T extends z.ZodType>(item: T, instead: z.infer<T>, message: string) =>
+    or(z.array(or(item, instead), message), []);
   const percentage = or(
     z
       .string('is missing or no number')
@@ -26,24 +39,22 @@ function schemaOf(lenient: boolean) {
       .transform(Number),
     0,
   );
+  const variant = z.object({ name, trafficPercentage: percentage }, 'is no mapping');
+  const metric = z.object({ name, threshold: name, compareWith: name.optional() }, 'is no mapping');
+  const end = z.object({ name, threshold: name }, 'is no mapping');
   const stage = z.object(
     {
       name,
       type: name,
       func_name: name,
-      variants: list(z.object({ name, trafficPercentage: percentage }, 'is no mapping'), 'is missing or no list'),
-      metrics_conditions: list(
-        z.object({ name, threshold: name, compareWith: name.optional() }, 'is no mapping'),
-        'is no list',
-      ).default([]),
-      end_conditions: list(z.object({ name, threshold: name }, 'is no mapping'), 'is no list').default([]),
-      end_action: or(z.object({ onSuccess: name, onFailure: name }, 'is missing or no mapping'), {
-        onSuccess: '',
-        onFailure: '',
-      }),
+      variants: list(variant, { name: '', trafficPercentage: 0 }, 'is missing or no list'),
+      metrics_conditions: list(metric, NO_CONDITION, 'is no list').default([]),
+      end_conditions: list(end, NO_CONDITION, 'is no list').default([]),
+      end_action: or(z.object({ onSuccess: name, onFailure: name }, 'is missing or no mapping'), NO_ACTION),
     },
     'is no mapping',
   );
+  const functionOf = z.object({ name, base_version: version, new_version: version }, 'is no mapping');
   const rollback = z.object({ function: name }, 'is missing or no mapping');
   return z.object(
     {
@@ -55,11 +66,11 @@ function schemaOf(lenient: boolean) {
       ),
       name: name.default(''),
       type: name.default(''),
-      functions: list(
-        z.object({ name, base_version: version, new_version: version }, 'is no mapping'),
-        'is missing or no list',
-      ).refine((all) => lenient || all.length > 0, 'needs at least one function'),
-      stages: list(stage, 'is missing or no list').refine(
+      functions: list(functionOf, NO_FUNCTION, 'is missing or no list').refine(
+        (all) => lenient || all.length > 0,
+        'needs at least one function',
+      ),
+      stages: list(stage, NO_STAGE, 'is missing or no list').refine(
         (all) => lenient || all.length > 0,
         'needs at least one stage',
       ),
@@ -78,12 +89,19 @@ const LENIENT = schemaOf(true);
 
 export type ReleaseFile = { strategy: Strategy; planName: string | undefined };
 
-/** `file` is null where there is nothing to publish; `functions` are those whose shape could be read. */
-export function readReleaseFile(
-  bytes: Buffer,
-): Findings & { file: ReleaseFile | null; functions: Strategy['functions'] } {
+type ReadFile = Findings & {
+  /** Null where there is nothing to publish. */
+  file: ReleaseFile | null;
+  /** Those whose shape could be read. */
+  functions: Strategy['functions'];
+  /** A finding with the line of its path in the file. */
+  located(finding: Finding): Finding;
+};
+
+export function readReleaseFile(bytes: Buffer): ReadFile {
   const yaml = readReleaseYaml(bytes);
-  if ('faults' in yaml) return { faults: yaml.faults, warnings: [], file: null, functions: [] };
+  if ('faults' in yaml)
+    return { faults: yaml.faults, warnings: [], file: null, functions: [], located: (finding) => finding };
   const strict = STRICT.safeParse(yaml.content);
   const shape = strict.success
     ? []
@@ -93,7 +111,7 @@ export function readReleaseFile(
     path,
     message: `${message}${yaml.line(pathParts(path))}`,
   });
-  if (!read.success) return { faults: shape.map(located), warnings: [], file: null, functions: [] };
+  if (!read.success) return { faults: shape.map(located), warnings: [], file: null, functions: [], located };
 
   const { plan, ...strategy } = read.data;
   const { faults, warnings } = checkStrategy(strategy);
@@ -101,25 +119,37 @@ export function readReleaseFile(
     ...shape,
     ...faults.filter((fault) => !followsFrom(fault, shape)),
     ...quotedNumbers(strategy, yaml.isQuoted),
+    ...planFaults(plan),
   ];
-  const broken = (path: string): boolean => shape.some((fault) => fault.path.startsWith(path));
+  const broken = (path: string): boolean => shape.some((fault) => isWithin(fault.path, path));
   return {
     faults: all.map(located),
     warnings: strict.success ? warnings.map(located) : [],
     file: strict.success ? { strategy, planName: typeof plan === 'object' ? plan.name : plan } : null,
     functions: strategy.functions.filter((_, i) => !broken(`functions[${i}]`)),
+    located,
   };
 }
 
 /** Whether a fault is only the consequence of one of shape: what stands there instead was put there by us. */
-function followsFrom({ path }: Finding, shape: readonly Finding[]): boolean {
-  return shape.some(
-    (fault) =>
-      path.startsWith(fault.path) ||
-      fault.path.startsWith(path) ||
-      (/^stages\[\d+\](\.name)?$/.test(fault.path) && path.includes('.end_action.')) ||
-      (fault.path.startsWith('functions') && path.endsWith('.func_name')),
-  );
+const followsFrom = ({ path, from }: StrategyFault, shape: readonly Finding[]): boolean =>
+  shape.some((wrong) => isWithin(path, wrong.path) || (from !== undefined && decides(wrong.path, from)));
+
+const isWithin = (path: string, outer: string): boolean =>
+  path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
+
+/** Whether what stands at a path is the list, one of its items, or that field of one. */
+function decides(path: string, { list, field }: { list: string; field: string }): boolean {
+  if (!isWithin(path, list)) return false;
+  const inside = path.slice(list.length).replace(/^\[\d+\]/, '');
+  return inside === '' || inside === `.${field}`;
+}
+
+function planFaults(plan: string | { name: string } | undefined): Finding[] {
+  const name = typeof plan === 'object' ? plan.name : plan;
+  if (name === undefined || (PRESET_NAMES as readonly string[]).includes(name)) return [];
+  const path = typeof plan === 'object' ? 'plan.name' : 'plan';
+  return [{ path, message: `is one of ${PRESET_NAMES.join(', ')}, not "${name}"` }];
 }
 
 /** Agents read a percentage as a number, and a text in quotes is none. */

@@ -163,10 +163,15 @@ describe('a release', () => {
     await publish('overridden');
     expect((await m.operator.start('planned')).plan.name).toBe('location-sequential');
     expect((await m.operator.start('overridden', 'global-incremental')).plan.name).toBe('global-incremental');
-    const bad = sieveYml('unplanned', 'plan: everywhere');
-    expect(
-      (await m.operator.problem('POST', '/releases', m.operator.form(bad, await sieveZip()))).errors?.[0]?.path,
-    ).toBe('plan');
+    const bad = sieveYml('unplanned', 'plan: everywhere')
+      .replace('name: Canary', 'name: [x]')
+      .replace('sample_f1', 'none');
+    const { errors } = await m.operator.problem('POST', '/releases', m.operator.form(bad, await sieveZip()));
+    expect(errors?.map(({ path, message }) => `${path} ${message.replace(/^.*(?=\(line)/, '')}`)).toEqual([
+      'stages[0].name (line 9)',
+      'plan (line 49)',
+      'functions[0].base_version.path (line 6)',
+    ]);
   });
 
   it('lists page by page', async () => {

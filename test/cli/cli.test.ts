@@ -104,7 +104,12 @@ describe('watch', () => {
       /cli-good {2}Quick {2}completed {2}\(global-incremental\)\n {2}children {2}█{24} 5 of 5 Done: 5 Done/,
     );
     expect((await choir(['children', 'cli-good', '--status', 'Done'])).out.trim().split('\n')).toHaveLength(6);
-    expect((await choir(['children', '--limit', '2'])).out.trim().split('\n')).toHaveLength(3);
+    const some = await choir(['children', '--limit', '2']);
+    expect(some.out.trim().split('\n')).toHaveLength(3);
+    expect(some.err).toBe('… the first 2; --limit n shows more\n');
+    const few = await choir(['children', 'cli-good', '--limit', '4']);
+    expect([few.out.trim().split('\n').length, few.err]).toEqual([5, '… the first 4; --limit n shows more\n']);
+    expect((await choir(['children', 'cli-good', '--limit', '5'])).err).toBe('');
     await fleet.stop();
   });
 

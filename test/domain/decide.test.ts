@@ -94,6 +94,14 @@ describe('a tick', () => {
     expect(state.state).toBe('running');
   });
 
+  it('keeps why it was halted when it is aborted', () => {
+    const halted: Rollout = { ...underway(2), state: 'halted', reason: 'child b2 reported Failure in stage "Canary"' };
+    expect(abortRollout(halted, NOW, 'aborted by an operator').reason).toBe(
+      'aborted by an operator (it was halted: child b2 reported Failure in stage "Canary")',
+    );
+    expect(abortRollout(underway(2), NOW, 'aborted by an operator').reason).toBe('aborted by an operator');
+  });
+
   it('never touches an aborted or halted rollout', () => {
     const done = snapshot({ enrolled: 2, counts: { n: 2, r2: 2, 's0.2': 2 } });
     const aborted = abortRollout(underway(2), NOW, 'no');

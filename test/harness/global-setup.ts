@@ -27,7 +27,7 @@ async function choose(wanted: string): Promise<{ mode: RedisMode; why: string }>
   const docker = wanted === 'local' ? 'TEST_REDIS says local' : await dockerFault();
   if (docker === null) return { mode: 'docker', why: 'Docker answers' };
   if (wanted === 'docker') throw new Error(`TEST_REDIS says docker, but ${docker}`);
-  const local = findRedisServer();
+  const local = findRedisServer(process.env['PATH'] ?? '');
   if (local === null)
     throw new Error(`No Redis for the tests: ${docker}, and no redis-server is on the path (npm run setup)`);
   return { mode: 'local', why: `${docker}; ${local}` };

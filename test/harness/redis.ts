@@ -50,7 +50,7 @@ async function inContainer(stack: AsyncDisposableStack): Promise<TestRedis> {
 }
 
 export async function startLocalRedis(stack: AsyncDisposableStack): Promise<TestRedis> {
-  const server = findRedisServer();
+  const server = findRedisServer(process.env['PATH'] ?? '');
   if (server === null) throw new Error('no redis-server is on the path');
   const dir = mkdtempSync(join(tmpdir(), 'choir-redis-'));
   const port = await freePort();

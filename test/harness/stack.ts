@@ -24,7 +24,7 @@ export type Manager = {
 
 type Settings = Record<string, string>;
 
-const QUIET: Settings = { PORT: '0', LOG_LEVEL: 'fatal', OPERATOR_TOKEN: TOKEN, PARTITIONS: '4' };
+const QUIET: Settings = { PORT: '0', LOG_LEVEL: 'fatal', OPERATOR_TOKEN: TOKEN, PARTITIONS: '4', DRAIN_GRACE: '0s' };
 
 export async function startManager(
   stack: AsyncDisposableStack,

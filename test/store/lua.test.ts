@@ -240,6 +240,40 @@ describe('publishing', () => {
     expect(await publish('other')).toBe('different');
     expect(await s.releases.file('z')).toEqual(Buffer.from([0, 255, 1]));
   });
+
+  const kept = async () =>
+    (await s.client.keys(s.keys.bundle('*'))).map((key) => key.replace(s.keys.bundle(''), '')).sort();
+  const publishAs = (id: string, yml: string, zip: string) =>
+    s.releases.publish(
+      { id, strategy: {} as never, publishedAt: 1, yml, zip, warnings: [] },
+      `${yml} ${zip}`,
+      { yml: Buffer.from(yml), zip: Buffer.from(zip) },
+      publishedRollout(id, '1', [], PRESETS['global-incremental']),
+    );
+
+  it('keeps no file of a refused publish', async () => {
+    await s.client.flushall();
+    expect(await publishAs('one', 'y1', 'z')).toBe('created');
+    expect(await publishAs('one', 'y2', 'z2')).toBe('different');
+    expect(await kept()).toEqual(['y1', 'z']);
+  });
+
+  it('keeps no file of those that lose a race, but all files of other releases with equal bytes', async () => {
+    for (let round = 0; round < 20; round++) {
+      await s.client.flushall();
+      const racers = ['a', 'b', 'c', 'a'].map((letter) => ({ yml: `y-${letter}`, zip: `z-${letter}` }));
+      const [outcomes] = await Promise.all([
+        Promise.all(racers.map(({ yml, zip }) => publishAs('raced', yml, zip))),
+        publishAs('other', 'y-other', 'z-b'),
+        publishAs('third', 'y-c', 'z-third'),
+      ]);
+      const winner = racers[outcomes.indexOf('created')];
+      expect(outcomes.filter((outcome) => outcome === 'created')).toHaveLength(1);
+      const wanted = new Set([winner?.yml ?? '', winner?.zip ?? '', 'y-other', 'z-b', 'y-c', 'z-third']);
+      expect(new Set(await kept())).toEqual(wanted);
+      for (const file of wanted) expect(await s.releases.file(file)).toEqual(Buffer.from(file));
+    }
+  });
 });
 
 describe('paging', () => {

@@ -1,10 +1,13 @@
 /** Any process may die at any time (law 7): roles as processes, killed in mid-release. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { contributionOf, foldContributions } from '#domain/record.ts';
 import { startFleet } from '#services/simulator/fleet.ts';
 import { createKeys } from '#store/keys.ts';
 import { createStores } from '#store/stores.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
+import { startFront } from '#test/harness/front.ts';
 import { createOperator } from '#test/harness/operator.ts';
 import { type RoleProcess, startRole } from '#test/harness/processes.ts';
 import { freePort, startRedis, type TestRedis } from '#test/harness/redis.ts';
@@ -22,7 +25,7 @@ afterEach(() => stack.disposeAsync());
 
 type Roles = Record<'api' | 'worker' | 'scheduler', RoleProcess>;
 
-async function givenRelease(id: string) {
+async function givenRoles() {
   const redis = await startRedis(stack);
   const settings = { REDIS_URL: redis.url };
   const port = String(await freePort());
@@ -32,7 +35,11 @@ async function givenRelease(id: string) {
     scheduler: () => startRole('scheduler', settings, stack),
   };
   const roles: Roles = { api: await start.api(), worker: await start.worker(), scheduler: await start.scheduler() };
-  const operator = createOperator(roles.api.url, TOKEN);
+  return { redis, roles, start, operator: createOperator(roles.api.url, TOKEN) };
+}
+
+async function givenRelease(id: string) {
+  const { redis, roles, start, operator } = await givenRoles();
   const fleet = startFleet({ url: roles.api.url, children: CHILDREN, factor: 3 });
   stack.defer(() => fleet.stop());
   await until('all have joined', () => Promise.resolve(fleet.stats().states.polling === CHILDREN));
@@ -129,6 +136,47 @@ describe('in mid-release', () => {
   });
 });
 
+describe('restarted in mid-release, with SIGTERM', () => {
+  it.each(['worker', 'scheduler'] as const)('a %s loses nothing, and no request is refused', async (role) => {
+    const { redis, roles, start, operator, fleet } = await givenRelease(`restart-${role}`);
+    await passedCanary(operator, `restart-${role}`);
+    for (let times = 0; times < 2; times++) {
+      expect(await roles[role].end('SIGTERM')).toBe(0);
+      roles[role] = await start[role]();
+    }
+    const view = await finished(operator, `restart-${role}`);
+    expect(view.progress.children.Done).toBe(CHILDREN);
+    expect([fleet.stats().bad, fleet.stats().ended]).toEqual([0, []]);
+    await countsAreTrue(redis, `restart-${role}`);
+  });
+
+  it('two APIs, one after the other, lose nothing, and refuse no request', async () => {
+    const { redis, roles, operator } = await givenRoles();
+    const ports = [Number(new URL(roles.api.url).port), await freePort()];
+    const startOn = (port = 0) => startRole('api', { REDIS_URL: redis.url, PORT: String(port) }, stack);
+    const apis = [roles.api, await startOn(ports[1])];
+    const front = await startFront(ports, stack);
+    const fleet = startFleet({ url: front, children: CHILDREN, factor: 3 });
+    stack.defer(() => fleet.stop());
+    const behind = createOperator(front, TOKEN);
+    await until('all have joined', () => Promise.resolve(fleet.stats().states.polling === CHILDREN));
+    await operator.publish('restart-api');
+    await operator.start('restart-api');
+    await passedCanary(behind, 'restart-api');
+    for (const [i, port] of ports.entries()) {
+      expect(await apis[i]?.end('SIGTERM')).toBe(0);
+      apis[i] = await startOn(port);
+    }
+    const view = await finished(behind, 'restart-api');
+    expect(view.progress.children.Done).toBe(CHILDREN);
+    const { answers, ended } = fleet.stats();
+    expect(ended).toEqual([]);
+    // An API that is just starting refuses polls and questions, which are asked again; nothing else is refused or lost.
+    expect(Object.keys(answers).filter((answer) => !/ 200$|^\/(poll|end_stage) 503$/.test(answer))).toEqual([]);
+    await countsAreTrue(redis, 'restart-api');
+  });
+});
+
 describe('a role', () => {
   it('drains on SIGTERM: requests in hand are answered, and it exits 0', async () => {
     const { roles, fleet } = await givenRelease('drain');
@@ -167,6 +215,27 @@ describe('a role', () => {
     const refused = await startRole(role, { ...settings, PORT: settings['PORT'] ?? '0' }, stack, false);
     expect(await refused.ended).toBe(1);
     expect(refused.output()).toMatch(message);
+  });
+
+  it.each(['api', 'worker', 'scheduler'] as const)(
+    'refuses to run (%s) on a port in use, in a sentence',
+    async (role) => {
+      const redis = await startRedis(stack);
+      const taken = createServer().listen(0, '127.0.0.1');
+      stack.defer(() => void taken.close());
+      await once(taken, 'listening');
+      const port = String((taken.address() as AddressInfo).port);
+      const refused = await startRole(role, { REDIS_URL: redis.url, PORT: port }, stack, false);
+      expect(await refused.ended).toBe(1);
+      expect(refused.output()).toBe(`PORT ${port} is in use by another process: stop it, or set PORT to a free one\n`);
+    },
+  );
+
+  it.each(['999.9.9.9', '192.0.2.1'])('refuses to run on the HOST %s, in a sentence', async (host) => {
+    const settings = { HOST: host, PORT: '0', REDIS_URL: 'redis://127.0.0.1:1' };
+    const refused = await startRole('api', settings, stack, false);
+    expect(await refused.ended).toBe(1);
+    expect(refused.output()).toBe(`HOST ${host} is no address of this machine: 0.0.0.0 stands for all of them\n`);
   });
 
   it('refuses another number of partitions than the data has', async () => {

@@ -113,7 +113,7 @@ async function isTidy(client: Client, partitions: number): Promise<void> {
   const others = (await client.keys('uc:*')).filter((key) => /uc:(sums|recounts)|dead-taken/.test(key));
   expect(others).toEqual([]);
   const meta = await client.hgetall(keys.meta);
-  expect(meta).toEqual({ partitions: String(partitions), schema: '2' });
+  expect(meta).toEqual({ partitions: String(partitions), schema: '3' });
 }
 
 /** Data such as managers leave behind: releases in the middle, results in random states, what was deleted and forgotten. */

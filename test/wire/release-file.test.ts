@@ -52,6 +52,43 @@ describe('release.yml', () => {
     expect(read(bad).faults.map(({ path }) => path)).toContain('stages[0].name');
   });
 
+  it('reports what is wrong beside a wrong shape, and nothing that only follows from it', () => {
+    const faultsOf = (change: (yml: string) => string) =>
+      read(change(sieveYml('21', 'plan: everywhere'))).faults.map(({ path, message }) => `${path} ${message}`);
+    expect(
+      faultsOf((yml) =>
+        yml
+          .replace('name: base_version, trafficPercentage: 90', 'name: old, trafficPercentage: many')
+          .replace('onFailure: rollback', 'onFailure: Canary'),
+      ),
+    ).toEqual([
+      'stages[0].variants[0].trafficPercentage is no whole number from 0 to 100 (line 13)',
+      'stages[0].variants[0].name is base_version or new_version, not "old" (line 13)',
+      'stages[0].variants needs base_version once (line 13)',
+      'stages[0].end_action.onFailure "Canary" is the stage itself (line 21)',
+      'plan is one of global-incremental, location-sequential, not "everywhere" (line 49)',
+    ]);
+    expect(
+      faultsOf((yml) =>
+        yml
+          .replace('stages:', 'stages:\n  - no mapping')
+          .replace('threshold: 2s', 'threshold: soon')
+          .replace('{ name: new_version, trafficPercentage: 10 }', '7'),
+      ),
+    ).toEqual([
+      'stages[0] is no mapping (line 9)',
+      'stages[1].variants[1] is no mapping (line 15)',
+      'stages[1].end_conditions[0].threshold "soon" is no duration such as 10s or 1h30m (line 20)',
+      'plan is one of global-incremental, location-sequential, not "everywhere" (line 50)',
+    ]);
+    expect(
+      faultsOf((yml) => yml.replace('name: Canary', 'name: [x]').replace('plan: everywhere', 'plan: { name: x }')),
+    ).toEqual([
+      'stages[0].name is missing or no text (line 9)',
+      'plan.name is one of global-incremental, location-sequential, not "x" (line 49)',
+    ]);
+  });
+
   it.each<[string, string, string]>([
     ['a percentage in quotes', 'trafficPercentage: "90"', 'stages[0].variants[0].trafficPercentage'],
     ['one with a leading zero', 'trafficPercentage: 090', 'stages[0].variants[0].trafficPercentage'],

@@ -1,5 +1,5 @@
 --[[
-Stores a release and its rollout, once. Bundles are written before: they're named by their digest.
+Stores a release and its rollout, once. Its bundles are written and claimed before; whoever is told 'different' drops its claims.
 
 KEYS  release  release:{<id>}  hash  digest, doc (JSON)
       rollout  rollout:{<id>}  hash  v version, doc (JSON)
