@@ -8,7 +8,7 @@ const SCRIPTS = {
   apply: ['agg', 'index', 'seen'],
   join: ['seen'],
   heartbeat: ['seen'],
-  enrol: ['agg', 'index', 'order'],
+  enrol: ['agg', 'index', 'order', 'seen'],
   order: ['agg', 'order'],
   'delete-child': ['child', 'seen'],
   'forget-records': ['index'],
