@@ -13,14 +13,8 @@ const [TYPE, LENGTH, ENCODING] = ['content-type', 'content-length', 'content-enc
 /** Called once; where there is an error the text is ''. */
 type Done = (error: ChildError | null, text: string) => void;
 
-/** Bodies that were read before the application got the request (see hot.ts). */
-const readBefore = new WeakMap<IncomingMessage, string>();
-export const handOver = (request: IncomingMessage, text: string): unknown => readBefore.set(request, text);
-
 /** The text of a body of JSON. Errors: 413, 415, 400. */
 export function readText(request: IncomingMessage, limit: number): Promise<string> {
-  const text = readBefore.get(request);
-  if (text !== undefined) return Promise.resolve(text);
   return new Promise((resolve, reject) => {
     readBody(request, limit, (error, read) => (error === null ? resolve(read) : reject(error)));
   });

@@ -9,19 +9,14 @@ import { createResult } from './result.ts';
 import type { Kind } from '../load-guard.ts';
 import type { Gone } from '../waiting.ts';
 
-/** The answer's text, empty for none; null: this one can't tell. */
-export type Answer = (text: string, gone: Gone) => Promise<string | null>;
-
 export type Endpoint = {
   path: string;
   /** How soon it's refused under load. */
   kind: Kind;
-  /** Answers any request, or throws what is wrong with it. */
+  /** The text of the answer, empty for none; or throws what is wrong with the request. */
   answer(text: string, gone: Gone): Promise<string>;
-  /** Answers some requests from memory: tried first. */
+  /** The same from memory, for some requests: tried first. */
   instantly(text: string): string | null;
-  /** Answers most requests with less work: tried next. */
-  quick: Answer;
   /** Seconds after which a cooperative child asks again, or null. */
   askAgain: (() => string) | null;
 };
@@ -29,7 +24,7 @@ export type Endpoint = {
 const never = (): null => null;
 
 export function childEndpoints(deps: ChildDeps): Endpoint[] {
-  const poll = createPoll(deps);
+  const { answer: poll } = createPoll(deps);
   const { answer: endStage, remembered } = createEndStage(deps);
   const { answer: result } = createResult(deps);
   return [
@@ -37,8 +32,7 @@ export function childEndpoints(deps: ChildDeps): Endpoint[] {
       path: '/poll',
       kind: 'poll',
       instantly: never,
-      answer: poll.any,
-      quick: poll.known,
+      answer: poll,
       askAgain: deps.steering.poll,
     },
     {
@@ -46,9 +40,8 @@ export function childEndpoints(deps: ChildDeps): Endpoint[] {
       kind: 'endStage',
       instantly: remembered,
       answer: endStage,
-      quick: endStage,
       askAgain: deps.steering.endStage,
     },
-    { path: '/result', kind: 'result', instantly: never, answer: result, quick: result, askAgain: null },
+    { path: '/result', kind: 'result', instantly: never, answer: result, askAgain: null },
   ];
 }

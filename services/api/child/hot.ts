@@ -8,7 +8,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Metrics } from '#runtime/metrics.ts';
 import type { LoadGuard } from '../load-guard.ts';
 import type { Steering } from '../steering.ts';
-import { handOver, readBody } from './body.ts';
+import { readBody } from './body.ts';
 import type { Endpoint } from './endpoints.ts';
 import { type DescribeError, OVERLOADED } from './errors.ts';
 
@@ -70,10 +70,7 @@ export function createHotPath(
   async function work(request: IncomingMessage, response: ServerResponse, endpoint: Hot, text: string): Promise<void> {
     load.enter();
     try {
-      const body = await endpoint.quick(text, (gone) => response.once('close', gone));
-      if (body !== null) return answer(response, endpoint, body);
-      handOver(request, text);
-      application(request, response);
+      answer(response, endpoint, await endpoint.answer(text, (gone) => response.once('close', gone)));
     } catch (error) {
       fail(request, response, endpoint, error);
     } finally {

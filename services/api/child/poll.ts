@@ -53,34 +53,37 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
     return answerOf(id, held ?? '');
   }
 
-  return {
-    /**
-     * The answer to a poll that is byte for byte, but for its id, the one that was checked last for its child; null for
-     * any other. Its digest was kept when it was checked, so nothing in it has to be looked at again.
-     */
-    async known(text: string, gone: Gone): Promise<string | null> {
-      const id = ID.exec(text)?.[1];
-      if (id === undefined) return null;
-      const view = await children.forPoll(id);
-      return view === null || view.digest !== digestOf(text, id) ? null : answer(id, view, gone);
-    },
+  /**
+   * The answer to a poll that is byte for byte, but for its id, the one that was checked last for its child; null for any
+   * other. Its digest was kept when it was checked, so nothing in it has to be looked at again.
+   */
+  async function known(text: string, gone: Gone): Promise<string | null> {
+    const id = ID.exec(text)?.[1];
+    if (id === undefined) return null;
+    const view = await children.forPoll(id);
+    return view === null || view.digest !== digestOf(text, id) ? null : answer(id, view, gone);
+  }
 
-    /** The answer to any poll. Errors: 400; 503 while polls are shed, or no more children are taken. */
-    async any(text: string, gone: Gone): Promise<string> {
-      const body = plainPoll(text) ?? parseJson(text, pollRequest);
-      const id = body.id === '' ? randomUUID() : body.id;
-      const join = {
-        id,
-        at: clock.now(),
-        area: packArea(body.area),
-        digest: digestOf(text, id),
-        childCount: body.childCount,
-      };
-      const view = body.id === '' ? null : await children.forPoll(id);
-      if (view === null && load.full()) throw new ChildError(503, 'the manager takes no more children');
-      if (view === null || (await isNews(join, view))) await intake.submit({ k: 'join', ...join }, false);
-      return view === null ? answerOf(id, '') : answer(id, view, gone);
-    },
+  /** The answer to any poll. Errors: 400; 503 while no more children are taken. */
+  async function checked(text: string, gone: Gone): Promise<string> {
+    const body = plainPoll(text) ?? parseJson(text, pollRequest);
+    const id = body.id === '' ? randomUUID() : body.id;
+    const join = {
+      id,
+      at: clock.now(),
+      area: packArea(body.area),
+      digest: digestOf(text, id),
+      childCount: body.childCount,
+    };
+    const view = body.id === '' ? null : await children.forPoll(id);
+    if (view === null && load.full()) throw new ChildError(503, 'the manager takes no more children');
+    if (view === null || (await isNews(join, view))) await intake.submit({ k: 'join', ...join }, false);
+    return view === null ? answerOf(id, '') : answer(id, view, gone);
+  }
+
+  return {
+    answer: async (text: string, gone: Gone): Promise<string> =>
+      (await known(text, gone)) ?? (await checked(text, gone)),
   };
 }
 
