@@ -10,7 +10,7 @@ export type Poll = { id: string; area: Rings; childCount: number };
 const MOST_CHILDREN = 1e9;
 
 const isPosition = (point: unknown): point is Position =>
-  Array.isArray(point) && point.length >= 2 && point.every((n) => typeof n === 'number');
+  Array.isArray(point) && point.length >= 2 && point.every((n) => Number.isFinite(n));
 
 const isRings = (value: readonly unknown[]): value is Rings =>
   value.every((ring) => Array.isArray(ring) && ring.every(isPosition));
