@@ -29,7 +29,10 @@ const schema = z.object({
   HOST: filled.default('127.0.0.1'),
   REDIS_URL: z
     .string()
-    .regex(/^(rediss?|redis\+cluster):\/\/\S+$/, 'starts with redis://, rediss:// or redis+cluster://')
+    .regex(
+      /^(rediss?:\/\/\S+|redis\+cluster:\/\/[^\s/]+|redis\+sentinel:\/\/[^\s/]+\/[^\s/]+)$/,
+      'is redis://…, rediss://…, redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/name',
+    )
     .optional(),
   DATA_DIR: filled.default('./data'),
   OPERATOR_TOKEN: z.string().min(8, 'has at least 8 characters').optional(),

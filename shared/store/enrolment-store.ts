@@ -4,6 +4,7 @@ import { ALL } from '#domain/plan.ts';
 import type { ChildStore } from './child-store.ts';
 import type { Keys } from './keys.ts';
 import type { Client } from './redis.ts';
+import type { Replicated } from './replicated.ts';
 import { runScript } from './script.ts';
 
 const BATCH = 500;
@@ -15,6 +16,7 @@ export function createEnrolmentStore(
   client: Client,
   keys: Keys,
   { bySeen, moved }: Pick<ChildStore, 'bySeen' | 'moved'>,
+  replicated: Replicated,
 ) {
   const childKeys = (p: number, ids: readonly string[]): string[] => ids.map((id) => keys.child(p, id));
 
@@ -41,29 +43,29 @@ export function createEnrolmentStore(
     silent: number | '',
     was: string,
   ): Promise<void> => {
-    const enrolled = (await runScript(
-      client,
-      'enrol',
-      {
-        agg: keys.agg(p, rollout.release),
-        index: keys.index(p, rollout.release),
-        order: keys.order(p, rollout.release),
-      },
-      [
-        rollout.release,
-        rollout.tag,
-        rollout.epoch,
-        FIRST_ATTEMPT,
-        location,
-        rollout.stages.length,
-        rollout.startedAt ?? 0,
-        cursor,
-        silent,
-        was,
-        ...ids,
-      ],
-      childKeys(p, ids),
-    )) as string[];
+    const agg = keys.agg(p, rollout.release);
+    // A child that is offered a release and then finds itself not enrolled ends.
+    const enrolled = await replicated(agg, (on) =>
+      runScript(
+        on,
+        'enrol',
+        { agg, index: keys.index(p, rollout.release), order: keys.order(p, rollout.release) },
+        [
+          rollout.release,
+          rollout.tag,
+          rollout.epoch,
+          FIRST_ATTEMPT,
+          location,
+          rollout.stages.length,
+          rollout.startedAt ?? 0,
+          cursor,
+          silent,
+          was,
+          ...ids,
+        ],
+        childKeys(p, ids),
+      ).then((moved) => moved as string[]),
+    );
     // Whoever holds a poll of one of them answers it now.
     if (enrolled.length > 0) await moved(enrolled);
   };

@@ -26,7 +26,7 @@ export async function startWorker(
   const { client, keys, partitions, clock, children, releases, enrolment } = base;
   const queues = await base.connect();
   const { kick } = await createTickProducer(queues, keys, stack);
-  const intake = await createIntakeProducer(queues, keys, partitions, stack);
+  const intake = await createIntakeProducer(queues, keys, partitions, 0, stack);
   const apply = createBatchApplier({ client, keys, children, kick: throttled(kick, stack), metrics, log });
   const walk = createWalker({ releases, enrolment, intake, kick });
   const sweep = createSweeper({ children, releases, clock, forgetAfterMs: config.forgetAfterMs, log });
