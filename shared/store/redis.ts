@@ -12,6 +12,8 @@ export type Purpose = 'serve' | 'work' | 'listen';
 
 const RECONNECT_MAX_MS = 1_000;
 const SERVE_TIMEOUT_MS = 5_000;
+/** A server that hangs, or a machine that is gone, closes no connection. Longer than BullMQ waits for a job, 10 s. */
+const SILENT_MS = { serve: SERVE_TIMEOUT_MS, work: 13_000, listen: 13_000 } as const;
 /** How often a command on a cluster is sent again, a tenth of a second apart: a request has no time for more. */
 const REDIRECTIONS = { serve: 5, work: 100 } as const;
 /** A cluster's map is asked for this often; in between it's mended by what nodes answer. */
@@ -28,11 +30,15 @@ export function connectRedis(address: RedisAddress, purpose: Purpose, onError: (
 const retryStrategy = (times: number): number => Math.min(50 * times, RECONNECT_MAX_MS);
 
 type ConnectionOptions = Credentials &
-  Pick<RedisOptions, 'retryStrategy' | 'reconnectOnError' | 'maxRetriesPerRequest' | 'commandTimeout'>;
+  Pick<
+    RedisOptions,
+    'retryStrategy' | 'socketTimeout' | 'reconnectOnError' | 'maxRetriesPerRequest' | 'commandTimeout'
+  >;
 
 function open(address: RedisAddress, purpose: Purpose): Client {
   const options = {
     retryStrategy,
+    socketTimeout: SILENT_MS[purpose],
     // A master that was demoted without dropping its connections: the name may lead to the new one by now.
     reconnectOnError: (error: Error): 2 | false => (error.message.startsWith('READONLY') ? 2 : false),
     ...(purpose === 'serve'
@@ -105,7 +111,7 @@ const TROUBLE =
   /\b(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|UNBLOCKED|MOVED|ASK|BUSY|MISCONF|OOM|MASTERDOWN|NOREPLICAS|NOSCRIPT|UNKILLABLE|NOAUTH|NOPERM|WRONGPASS)\b|max number of clients/;
 /** ioredis has no error classes for most of what a lost connection does to a command. */
 const LOST =
-  /Connection is closed|isn't writeable|timed out|closed unexpectedly|connection to Redis was closed|pipeline was dropped|max retries per request|Cluster isn't ready|startup nodes|Too many Cluster redirections|Cluster is disconnect|Cluster is ended|sentinels are unreachable/i;
+  /Connection is closed|isn't writeable|timed out|Socket timeout|closed unexpectedly|connection to Redis was closed|pipeline was dropped|max retries per request|Cluster isn't ready|startup nodes|Too many Cluster redirections|Cluster is disconnect|Cluster is ended|sentinels are unreachable/i;
 const LOST_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND']);
 
 const isReply = (error: Error): boolean => error.name === 'ReplyError';

@@ -20,8 +20,8 @@ export type TestCluster = {
   masterOf(slot: number): Promise<Node>;
   /** Kills a master and resolves with the replica that has taken over. */
   failOver(master: Node): Promise<Node>;
-  /** Moves a slot with all its keys to another master, key by key as `redis-cli --cluster reshard` does. */
-  move(slot: number, to: Node): Promise<void>;
+  /** Moves a slot with all its keys to another master, key by key as `redis-cli --cluster reshard` does; how many it had. */
+  move(slot: number, to: Node): Promise<number>;
   /** Every slot is served and every master has its replica. */
   whole(): Promise<void>;
 };
@@ -92,17 +92,20 @@ export async function startCluster(stack: AsyncDisposableStack): Promise<TestClu
     },
     async move(slot, to) {
       const from = await masterOf(slot);
-      if (from.id === to.id) return;
+      if (from.id === to.id) return 0;
+      let moved = 0;
       await to.client.cluster('SETSLOT', slot, 'IMPORTING', from.id);
       await from.client.cluster('SETSLOT', slot, 'MIGRATING', to.id);
       for (;;) {
         const keys = await from.client.cluster('GETKEYSINSLOT', slot, KEYS_AT_ONCE);
         if (keys.length === 0) break;
+        moved += keys.length;
         await from.client.call('MIGRATE', '127.0.0.1', to.port, '', 0, MIGRATE_WITHIN_MS, 'KEYS', ...keys);
       }
       // The new owner first: were the old one told first, the slot would for a moment belong to nobody.
       await to.client.cluster('SETSLOT', slot, 'NODE', to.id);
       await from.client.cluster('SETSLOT', slot, 'NODE', to.id);
+      return moved;
     },
   };
 }

@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => stack.disposeAsync());
 
-async function givenRelease(id: string) {
+async function givenRelease(id: string, factor: number) {
   const cluster = await startCluster(stack);
   // One replica has each result before its answer, and each master has one replica: whichever master dies, what was
   // acknowledged is on the one server that can follow it.
@@ -36,7 +36,7 @@ async function givenRelease(id: string) {
     })),
   );
   const urls = started.filter(({ role }) => role === 'api').map(({ process }) => process.url);
-  const fleets = urls.map((url, i) => startFleet({ url, children: CHILDREN_PER_API, factor: 2, seed: i + 1 }));
+  const fleets = urls.map((url, i) => startFleet({ url, children: CHILDREN_PER_API, factor, seed: i + 1 }));
   for (const fleet of fleets) stack.defer(() => fleet.stop());
   const operator = createOperator(urls[0] ?? '', TOKEN);
   await until('all have joined', async () => {
@@ -49,6 +49,9 @@ async function givenRelease(id: string) {
   const roles = started.map(({ role, process }) => ({ role, output: process.output }));
   return { cluster, operator, fleets, roles };
 }
+
+const untilShown = (operator: Given['operator'], id: string) =>
+  until('the API answers', () => operator.show(id).catch(() => null));
 
 type Given = Awaited<ReturnType<typeof givenRelease>>;
 
@@ -66,40 +69,48 @@ async function thenNothingIsLost({ cluster, operator, fleets }: Given, id: strin
 
 describe.skipIf(missing !== null)('on a Redis Cluster', { timeout: TEST_MS }, () => {
   it('a release runs to its end', async () => {
-    const given = await givenRelease('plain');
+    const given = await givenRelease('plain', 3);
     await thenNothingIsLost(given, 'plain');
     for (const fleet of given.fleets) expect(fleet.stats().bad).toBe(0);
   });
 
-  it('a killed master costs nothing: its replica takes over', async () => {
-    const given = await givenRelease('failover');
+  it('killed masters cost nothing: their replicas take over', async () => {
+    const given = await givenRelease('failover', 1);
     const { cluster } = given;
-    const master = await cluster.masterOf(cluster.slotOf('uc:{0}:seen'));
-    await cluster.failOver(master);
-    // As a replica of its replica: without one nothing would be acknowledged there.
-    await master.restart();
+    // One that holds children, then the one that holds the ticks, by then perhaps another.
+    for (const key of ['uc:{0}:seen', 'uc:{ticks}:ticks']) {
+      const master = await cluster.masterOf(cluster.slotOf(key));
+      await cluster.failOver(master);
+      expect((await untilShown(given.operator, 'failover')).state).toBe('running');
+      // As a replica of its replica: without one nothing would be acknowledged there.
+      await master.restart();
+      await cluster.whole();
+    }
     await thenNothingIsLost(given, 'failover');
   });
 
   it('slots that move to other masters cost nothing', async () => {
-    const given = await givenRelease('slots');
-    const { cluster } = given;
-    const moved = [
-      'uc:{0}:',
-      'uc:{1}:',
-      'uc:{2}:',
-      'uc:{5}:',
-      'uc:{ticks}:',
-      'uc:rollout:{slots}',
-      'uc:unfinished',
-      'uc:meta',
-    ];
-    const slots = [...moved.map(cluster.slotOf), ...Array.from({ length: 20 }, (_, i) => 100 * i)];
+    const given = await givenRelease('slots', 2);
+    const { cluster, operator } = given;
     const masters = await Promise.all([0, 8_000, 16_000].map(cluster.masterOf));
-    for (const slot of slots) {
-      const from = await cluster.masterOf(slot);
-      const to = masters[(masters.findIndex(({ id }) => id === from.id) + 1) % masters.length];
-      if (to !== undefined) await cluster.move(slot, to);
+    const tags = [...Array.from({ length: PARTITIONS }, (_, p) => String(p)), 'ticks', 'slots'];
+    const slots = [...tags.map((tag) => `{${tag}}`), 'uc:unfinished', 'uc:releases', 'uc:meta'].map(cluster.slotOf);
+    // Once around in each stage, and others that hold nothing.
+    for (const [stage, empty] of [100, 6_000, 12_000].entries()) {
+      await until('the stage has begun', async () => {
+        const { state, progress } = await operator.show('slots');
+        return (
+          state === 'completed' ||
+          Object.keys(progress.stages[stage] ?? {}).some((key) => key !== 'name' && key !== 'Pending')
+        );
+      });
+      let keys = 0;
+      for (const slot of [...slots, empty, empty + 1]) {
+        const from = await cluster.masterOf(slot);
+        const to = masters[(masters.findIndex(({ id }) => id === from.id) + 1) % masters.length];
+        if (to !== undefined) keys += await cluster.move(slot, to);
+      }
+      expect(keys).toBeGreaterThan(CHILDREN);
     }
     await thenNothingIsLost(given, 'slots');
   });
