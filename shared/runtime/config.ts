@@ -1,5 +1,6 @@
 /** The only reader of the environment. Everything is checked before anything opens. */
 import { z } from 'zod';
+import { parseAddress } from './redis-address.ts';
 
 export type Role = 'all' | 'api' | 'worker' | 'scheduler';
 
@@ -30,9 +31,16 @@ const schema = z.object({
   REDIS_URL: z
     .string()
     .regex(
-      /^(rediss?:\/\/\S+|redis\+cluster:\/\/[^\s/]+|redis\+sentinel:\/\/[^\s/]+\/[^\s/]+)$/,
-      'is redis://…, rediss://…, redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/name',
+      /^redis(s|\+cluster|\+sentinel)?:\/\/\S+$/,
+      'starts with redis://, rediss://, redis+cluster:// or redis+sentinel://',
     )
+    .superRefine((url, context) => {
+      try {
+        parseAddress(url);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message });
+      }
+    })
     .optional(),
   DATA_DIR: filled.default('./data'),
   OPERATOR_TOKEN: z.string().min(8, 'has at least 8 characters').optional(),

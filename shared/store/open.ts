@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, ConfigError } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
-import { isClusterAddress, type RedisAddress } from './address.ts';
+import { isClusterAddress, type RedisAddress } from '#runtime/redis-address.ts';
 import { createKeys } from './keys.ts';
 import { openSchema } from './meta.ts';
 import { infoOf } from './nodes.ts';

@@ -1,5 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import { type Credentials, type HostPort, parseAddress, type RedisAddress } from './address.ts';
+import { type Credentials, type HostPort, parseAddress, type RedisAddress } from '#runtime/redis-address.ts';
 import { defineScripts } from './script.ts';
 
 export type Client = Redis | Cluster;

@@ -42,7 +42,7 @@ export async function startCluster(stack: AsyncDisposableStack): Promise<TestClu
         },
         stack,
       );
-      return { ...server, id: String(await server.client.cluster('MYID')) };
+      return { ...server, id: await server.client.cluster('MYID') };
     }),
   );
   const masters = nodes.slice(0, MASTERS);
@@ -69,8 +69,8 @@ export async function startCluster(stack: AsyncDisposableStack): Promise<TestClu
       if (!states.every((state) => state.includes('cluster_state:ok'))) return false;
       const roles = await Promise.all(nodes.map(({ client }) => client.info('replication')));
       const linked = roles.filter((role) => /role:slave/.test(role) && /master_link_status:up/.test(role));
-      const masters = roles.filter((role) => /role:master/.test(role) && /connected_slaves:1/.test(role));
-      return linked.length === MASTERS && masters.length === MASTERS;
+      const followed = roles.filter((role) => /role:master/.test(role) && /connected_slaves:1/.test(role));
+      return linked.length === MASTERS && followed.length === MASTERS;
     });
   };
   await whole();
@@ -82,8 +82,7 @@ export async function startCluster(stack: AsyncDisposableStack): Promise<TestClu
     masterOf,
     whole,
     async failOver(master) {
-      const held = (await shards()).filter(({ ids }) => ids[0] === master.id);
-      const slot = held[0]?.from ?? 0;
+      const slot = (await shards()).find(({ ids }) => ids[0] === master.id)?.from ?? 0;
       await master.crash();
       return until('its replica has taken over', async () => {
         const now = await masterOf(slot).catch(() => null);
