@@ -129,6 +129,8 @@ export function loadConfig(role: Role, environment: Environment = process.env): 
     throw new ConfigError(`REDIS_URL is needed to run the ${role} alone; only "npm start" brings a Redis of its own`);
   if (env.REDIS_URL !== undefined && env.OPERATOR_TOKEN === undefined && (role === 'all' || role === 'api'))
     throw new ConfigError('OPERATOR_TOKEN is needed when REDIS_URL is set, so that all API processes share one');
+  if (env.ACK_REPLICAS > 0 && env.REDIS_URL === undefined)
+    throw new ConfigError('ACK_REPLICAS needs REDIS_URL: the Redis that "npm start" brings has no replicas');
   if (env.FRESH_FOR < 2 * env.SEEN_PRECISION)
     throw new ConfigError('FRESH_FOR is at least twice SEEN_PRECISION: a last-seen time is that imprecise');
   return {

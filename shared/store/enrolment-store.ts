@@ -45,7 +45,7 @@ export function createEnrolmentStore(
   ): Promise<void> => {
     const agg = keys.agg(p, rollout.release);
     // A child that is offered a release and then finds itself not enrolled ends.
-    const enrolled = await replicated(agg, (on) =>
+    const enrolled = (await replicated(agg, (on) =>
       runScript(
         on,
         'enrol',
@@ -64,8 +64,8 @@ export function createEnrolmentStore(
           ...ids,
         ],
         childKeys(p, ids),
-      ).then((moved) => moved as string[]),
-    );
+      ),
+    )) as string[];
     // Whoever holds a poll of one of them answers it now.
     if (enrolled.length > 0) await moved(enrolled);
   };

@@ -2,8 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -36,9 +35,13 @@ export const DURABLE = {
   'repl-diskless-sync-delay': '0',
 } as const;
 
+/** One that hangs doesn't answer at all. */
+const ANSWER_MS = 5_000;
+const RECONNECT_MS = 50;
+
 type Settings = Readonly<Record<string, string>>;
 
-/** `config`: the text of a configuration file, for a server that rewrites it (Sentinel). */
+/** `before`: arguments in front of the settings: a file, or that it's a Sentinel. */
 export async function startServer(
   settings: Settings,
   stack: AsyncDisposableStack,
@@ -61,7 +64,13 @@ export async function startServer(
   };
   const ended = (): boolean => running.exitCode !== null || running.signalCode !== null;
   start();
-  const client = new Redis({ port, host: '127.0.0.1', maxRetriesPerRequest: null, retryStrategy: () => 50 });
+  const client = new Redis({
+    port,
+    host: '127.0.0.1',
+    maxRetriesPerRequest: null,
+    commandTimeout: ANSWER_MS,
+    retryStrategy: () => RECONNECT_MS,
+  });
   client.on('error', () => {});
   const answering = async (): Promise<void> => {
     const exited = once(running, 'exit').then(() => {
@@ -73,12 +82,15 @@ export async function startServer(
   const crash = async (): Promise<void> => {
     if (ended()) return;
     const exited = once(running, 'exit');
+    const lost = client.status === 'ready' ? once(client, 'close') : null;
     running.kill('SIGKILL');
     await exited;
+    // Otherwise a question asked right now would wait for the restart.
+    await lost;
   };
   stack.defer(async () => {
-    client.disconnect();
     await crash();
+    client.disconnect();
     rmSync(dir, { recursive: true, force: true });
   });
   await answering();

@@ -1,6 +1,6 @@
 /** ACK_REPLICAS: nothing is acknowledged before replicas have it. A replica that is paused never has. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createKeys } from '#store/keys.ts';
 import { connectRedis, NotReplicated, untilReady } from '#store/redis.ts';
 import { createReplicated } from '#store/replicated.ts';
@@ -33,6 +33,7 @@ beforeAll(async () => {
   m = await startManager(stack, { ...settings, RESULT_HOLD_MS: String(HOLD_MS) }, undefined, redis);
   patient = await startManager(stack, settings, [], redis);
 });
+afterEach(() => pair.replica.signal('SIGCONT'));
 afterAll(() => stack.disposeAsync());
 
 async function enrolled(release: string, ...ids: string[]): Promise<void> {
@@ -83,12 +84,12 @@ describe.skipIf(missing !== null)('while the replica is paused', () => {
   });
 
   it('polls are answered as ever', async () => {
-    await enrolled('polls', 'p1');
+    await enrolled('polls', 'p1', 'p2');
     pair.replica.signal('SIGSTOP');
-    const result = m.child('p1').download('polls');
-    expect((await m.child('p1').poll()).new_release).toBe('polls');
+    const download = m.child('p1').download('polls');
+    expect((await m.child('p2').poll()).new_release).toBe('polls');
     pair.replica.signal('SIGCONT');
-    expect((await result).status).toBe(200);
+    expect((await download).status).toBe(200);
   });
 });
 
