@@ -71,6 +71,9 @@ function open(address: RedisAddress, purpose: Purpose): Client {
         clusterRetryStrategy: retryStrategy,
         enableOfflineQueue: purpose === 'work',
         maxRedirections: REDIRECTIONS[purpose],
+        // A connect() whose check meets a cluster in trouble never settles in ioredis, though the client recovers: after a
+        // failover a BullMQ worker would await it for ever. Without the check commands get CLUSTERDOWN, and try again.
+        enableReadyCheck: false,
         slotsRefreshTimeout: SLOTS_TIMEOUT_MS,
         ...(purpose === 'serve' && { slotsRefreshInterval: REFRESH_SLOTS_MS }),
       });
