@@ -31,8 +31,8 @@ async function naive(): Promise<(id: string) => Promise<unknown>> {
 
 async function ours(): Promise<(id: string) => Promise<unknown>> {
   const { children } = await openRedis(stack, process.env['REDIS_URL'] ?? '');
-  const producer = await createIntakeProducer(client, keys, PARTITIONS, stack);
-  const clock = await followRedisClock(client, stack);
+  const producer = await createIntakeProducer(client, keys, PARTITIONS, 0, stack);
+  const clock = await followRedisClock(client, keys.meta, stack);
   const intake = createIntake(producer, children, clock, 30_000, createMetrics('bench'), stack);
   const reports = [{ stage: 0, status: 2 as const, next: 1, digest: '0123456789ab', summary: SUMMARY }];
   const { release, tag } = task;

@@ -9,6 +9,7 @@ import type { Config } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import type { ChildStore } from '#store/child-store.ts';
+import { infoOf } from '#store/nodes.ts';
 import type { Client } from '#store/redis.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -63,11 +64,10 @@ export async function createLoadGuard(
   } as const satisfies Record<Kind, () => boolean>;
 
   async function askRedis(): Promise<void> {
-    const [waiting, count, info] = await Promise.all([intake.backlog(), children.count(), client.info('memory')]);
+    const [waiting, count, infos] = await Promise.all([intake.backlog(), children.count(), infoOf(client, 'memory')]);
     backlog = waiting;
     fleet = count;
-    const limit = Number(/^maxmemory:(\d+)/m.exec(info)?.[1] ?? 0);
-    memory = limit === 0 ? 0 : Number(/^used_memory:(\d+)/m.exec(info)?.[1] ?? 0) / limit;
+    memory = Math.max(...infos.map(memoryShare));
     metrics.backlog.set(backlog);
     metrics.children.set(fleet);
   }
@@ -91,4 +91,9 @@ export async function createLoadGuard(
     enter: () => void inFlight++,
     leave: () => void inFlight--,
   };
+}
+
+function memoryShare(info: string): number {
+  const limit = Number(/^maxmemory:(\d+)/m.exec(info)?.[1] ?? 0);
+  return limit === 0 ? 0 : Number(/^used_memory:(\d+)/m.exec(info)?.[1] ?? 0) / limit;
 }

@@ -45,12 +45,12 @@ export async function startApi(
   const early = isOneOfSeveral() ? null : await open();
   const base = await openBase(config, address, 'serve', log, stack);
   const { client, keys, partitions, clock, children, releases } = base;
-  const producer = await createIntakeProducer(await base.connect(), keys, partitions, stack);
+  const producer = await createIntakeProducer(await base.connect(), keys, partitions, config.ackReplicas, stack);
   const ticks = await createTickProducer(client, keys, stack);
   const load = await createLoadGuard(client, children, producer, config, metrics, log, stack);
   const files = createFileCache(releases);
   const waiting = createWaiting(config.holdMs, config.holdLimit, load, (held) => metrics.held.set(held));
-  const subscriber = await base.connect('work');
+  const subscriber = await base.connect('listen');
   const cache = await createReleaseCache(releases, subscriber, keys, files, waiting.rollout, log, stack);
   const moves = await followMoves(subscriber, keys.moved);
   if (waiting.holds) moves.follow({ moved: waiting.children, lost: () => {}, back: waiting.everybody });

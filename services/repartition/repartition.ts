@@ -128,7 +128,7 @@ async function check(
   found: ReadonlySet<string>,
 ): Promise<void> {
   await using queues = new AsyncDisposableStack();
-  const intake = await createIntakeProducer(client, keys, from, queues);
+  const intake = await createIntakeProducer(client, keys, from, 0, queues);
   const waiting = await intake.unapplied();
   if (waiting > 0)
     throw new NotNow(

@@ -1,7 +1,9 @@
 /** How jobs get into queues. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Queue } from 'bullmq';
 import type { Keys } from '#store/keys.ts';
 import { type Client, isTransient, untilReady } from '#store/redis.ts';
+import { createReplicated } from '#store/replicated.ts';
 import { type IntakeBatch, QUEUES, type TickJob, type WalkJob } from './catalogue.ts';
 import { tireless } from './options.ts';
 
@@ -9,6 +11,7 @@ const TICK_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 60_000;
 const PENDING_LOOKED_AT = 100;
 const UNAPPLIED = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children', 'failed'] as const;
+const RETRY_MS = 100;
 
 function openQueue<Data>(
   name: string,
@@ -44,16 +47,19 @@ async function opened<Data>(
     } catch (error) {
       await own.disposeAsync().catch(() => {});
       if (!isTransient(error)) throw error;
+      await sleep(RETRY_MS);
     }
   }
 }
 
 export type IntakeProducer = Awaited<ReturnType<typeof createIntakeProducer>>;
 
+/** `replicas`: how many must have a batch before it counts as written. */
 export async function createIntakeProducer(
   connection: Client,
   keys: Keys,
   partitions: number,
+  replicas: number,
   stack: AsyncDisposableStack,
 ) {
   const queues = await Promise.all(
@@ -66,10 +72,15 @@ export async function createIntakeProducer(
     if (queue === undefined) throw new RangeError(`there is no partition ${p}`);
     return queue;
   };
+  const replicated = createReplicated(connection, replicas);
+  const queueOn = queuesByConnection<IntakeBatch>(QUEUES.intake, keys.partition);
   return {
     /** Encoded messages (see message.ts), as one batch. */
     async add(p: number, lines: readonly string[], at: number): Promise<void> {
-      await queueOf(p).add('batch', { lines: lines.join('\n') }, { ...tireless, timestamp: at });
+      await replicated(keys.seen(p), async (on) => {
+        const queue = on === connection ? queueOf(p) : queueOn(on, p);
+        await queue.add('batch', { lines: lines.join('\n') }, { ...tireless, timestamp: at });
+      });
     },
 
     /** Batches waiting in the fullest partition. */
@@ -98,6 +109,25 @@ export async function createIntakeProducer(
       for (const look of looks) if ((await look()).some(isEarlier)) return true;
       return false;
     },
+  };
+}
+
+/**
+ * The same queues once more on each connection that batches are written over: BullMQ writes by the connection that its
+ * queue was made with. They go with their connection.
+ */
+function queuesByConnection<Data>(name: string, prefixOf: (p: number) => string) {
+  const all = new WeakMap<Client, Map<number, Queue<Data, unknown>>>();
+  return (connection: Client, p: number): Queue<Data, unknown> => {
+    const own = all.get(connection) ?? new Map<number, Queue<Data, unknown>>();
+    all.set(connection, own);
+    const known = own.get(p);
+    if (known !== undefined) return known;
+    const options = { prefix: prefixOf(p), skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
+    const queue = new Queue<Data, unknown>(name, { connection, ...options });
+    queue.on('error', () => {});
+    own.set(p, queue);
+    return queue;
   };
 }
 

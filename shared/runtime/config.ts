@@ -1,5 +1,6 @@
 /** The only reader of the environment. Everything is checked before anything opens. */
 import { z } from 'zod';
+import { parseAddress } from './redis-address.ts';
 
 export type Role = 'all' | 'api' | 'worker' | 'scheduler';
 
@@ -30,9 +31,16 @@ const schema = z.object({
   REDIS_URL: z
     .string()
     .regex(
-      /^(rediss?|redis\+cluster|unix):\/\/\S+$/,
-      'starts with redis://, rediss://, redis+cluster:// or unix:// (the path of a socket)',
+      /^(redis(s|\+cluster|\+sentinel)?|unix):\/\/\S+$/,
+      'starts with redis://, rediss://, redis+cluster://, redis+sentinel:// or unix://',
     )
+    .superRefine((url, context) => {
+      try {
+        parseAddress(url);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message });
+      }
+    })
     .optional(),
   DATA_DIR: filled.default('./data'),
   OPERATOR_TOKEN: z.string().min(8, 'has at least 8 characters').optional(),
@@ -139,6 +147,8 @@ export function loadConfig(role: Role, environment: Environment = process.env): 
     throw new ConfigError(`REDIS_URL is needed to run the ${role} alone; only "npm start" brings a Redis of its own`);
   if (env.REDIS_URL !== undefined && env.OPERATOR_TOKEN === undefined && (role === 'all' || role === 'api'))
     throw new ConfigError('OPERATOR_TOKEN is needed when REDIS_URL is set, so that all API processes share one');
+  if (env.ACK_REPLICAS > 0 && env.REDIS_URL === undefined)
+    throw new ConfigError('ACK_REPLICAS needs REDIS_URL: the Redis that "npm start" brings has no replicas');
   if (env.FRESH_FOR < 2 * env.SEEN_PRECISION)
     throw new ConfigError('FRESH_FOR is at least twice SEEN_PRECISION: a last-seen time is that imprecise');
   return {

@@ -7,6 +7,7 @@ import { createChildReads } from './child-reads.ts';
 import type { Keys } from './keys.ts';
 import { keptFields, parseHead, type RecordHead, type StoredRecord, toRecord } from './record-codec.ts';
 import { type Client, isTransient, replyError } from './redis.ts';
+import type { Replicated } from './replicated.ts';
 import { runScript } from './script.ts';
 
 /** An agent that polls this long after its last message has dropped the release that it was running. */
@@ -65,7 +66,7 @@ export type ResultMessage = {
 
 export type ChildStore = ReturnType<typeof createChildStore>;
 
-export function createChildStore(client: Client, keys: Keys, partitions: number) {
+export function createChildStore(client: Client, keys: Keys, partitions: number, replicated: Replicated) {
   const partition = (id: string): number => partitionOf(id, partitions);
   const read = createChildReads(client);
   // On one Redis any keys may go together; on a cluster those of a partition.
@@ -74,8 +75,8 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
   const keysOf = (p: number, messages: readonly { id: string }[]): string[] =>
     messages.map(({ id }) => keys.child(p, id));
 
-  /** Applies messages of one partition and one release, each whole or not at all; one reply per message. */
-  async function applyAll(
+  async function applyOn(
+    on: Client,
     p: number,
     { release, tag }: ReleaseRef,
     messages: readonly ResultMessage[],
@@ -87,7 +88,7 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
         args.push(stage ?? -1, status, next === 'following' ? -2 : (next ?? -1), digest, summary);
     }
     const replies = (await runScript(
-      client,
+      on,
       'apply',
       { agg: keys.agg(p, release), index: keys.index(p, release), seen: keys.seen(p) },
       args,
@@ -96,8 +97,10 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
     return replies.map(parseApplied);
   }
 
+  /** Applies one message for somebody who is told of it. */
   async function apply(ref: ReleaseRef, message: ResultMessage): Promise<Applied> {
-    const [applied] = await applyAll(partition(message.id), ref, [message]);
+    const p = partition(message.id);
+    const [applied] = await replicated(keys.seen(p), (on) => applyOn(on, p, ref, [message]));
     if (applied?.code === 'refused') throw replyError(applied.why);
     return applied ?? { code: 'absent' };
   }
@@ -105,7 +108,9 @@ export function createChildStore(client: Client, keys: Keys, partitions: number)
   return {
     partitions,
     partition,
-    applyAll,
+    /** Applies messages of one partition and one release, each whole or not at all; one reply per message. */
+    applyAll: (p: number, ref: ReleaseRef, messages: readonly ResultMessage[]): Promise<Applied[]> =>
+      applyOn(client, p, ref, messages),
     apply,
 
     /** All that a poll needs, in one read; null for a child that isn't known. */

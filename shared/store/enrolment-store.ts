@@ -5,6 +5,7 @@ import type { ChildStore } from './child-store.ts';
 import type { Keys } from './keys.ts';
 import type { ReleaseStore } from './release-store.ts';
 import type { Client } from './redis.ts';
+import type { Replicated } from './replicated.ts';
 import { runScript } from './script.ts';
 
 /** Children in one Lua call: about a millisecond, in which Redis serves nobody else. */
@@ -18,20 +19,17 @@ export function createEnrolmentStore(
   keys: Keys,
   { bySeen }: Pick<ChildStore, 'bySeen'>,
   { unfinished }: Pick<ReleaseStore, 'unfinished'>,
+  replicated: Replicated,
 ) {
   /** True: the partition is done. `child`: only this one, which is a location of its own. */
   async function enrol(p: number, rollout: Rollout, child: string): Promise<boolean> {
     const { release, tag, epoch, stages, startedAt, freshSince } = rollout;
-    const done = await runScript(
-      client,
-      'enrol',
-      {
-        agg: keys.agg(p, release),
-        index: keys.index(p, release),
-        order: keys.order(p, release),
-        seen: keys.seen(p),
-      },
-      [
+    const agg = keys.agg(p, release);
+    const all = { agg, index: keys.index(p, release), order: keys.order(p, release), seen: keys.seen(p) };
+    const live = (await unfinished()).join(' ');
+    // A child that is offered a release and then finds itself not enrolled ends.
+    const done = await replicated(agg, (on) =>
+      runScript(on, 'enrol', all, [
         release,
         tag,
         epoch,
@@ -42,10 +40,10 @@ export function createEnrolmentStore(
         freshSince,
         BATCH,
         keys.child(p, ''),
-        (await unfinished()).join(' '),
+        live,
         keys.moved,
         child,
-      ],
+      ]),
     );
     return done === 1;
   }

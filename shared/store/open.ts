@@ -1,14 +1,20 @@
 /** What every role opens first: connections, the schema's check, the clock, the stores. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, ConfigError } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
+import { isClusterAddress, type RedisAddress } from '#runtime/redis-address.ts';
 import { createKeys } from './keys.ts';
 import { keepLease } from './lease.ts';
 import { openSchema } from './meta.ts';
-import { type Client, connectRedis, isClusterAddress, isTransient, type RedisAddress, untilReady } from './redis.ts';
+import { infoOf } from './nodes.ts';
+import { type Client, connectRedis, isTransient, type Purpose, untilReady } from './redis.ts';
 import { followRedisClock } from './redis-clock.ts';
+import { createReplicated } from './replicated.ts';
 import { createStores } from './stores.ts';
 
 const LOG_EVERY_MS = 5_000;
+/** A cluster may be there and not able to serve. */
+const RETRY_MS = 100;
 
 /** `purpose`: see connectRedis. Waits for Redis as long as it takes; a wrong setting is an error. */
 export async function openBase(
@@ -19,7 +25,7 @@ export async function openBase(
   stack: AsyncDisposableStack,
 ) {
   const keys = createKeys(config.keyPrefix);
-  const connect = async (why = purpose): Promise<Client> => {
+  const connect = async (why: Purpose = purpose): Promise<Client> => {
     const client = connectRedis(address, why, quietly(log));
     stack.defer(() => client.disconnect());
     await untilReady(client);
@@ -27,13 +33,22 @@ export async function openBase(
   };
   const client = await connect();
   const checked = async (): Promise<number> => {
-    await checkServer(client, log);
+    await checkServer(client, config.ackReplicas, log);
     return openSchema(client, keys, config.partitions, isClusterAddress(address));
   };
   const partitions = await onceReady(client, checked);
   await onceReady(client, () => keepLease(client, keys, partitions, log, stack));
-  const clock = await onceReady(client, () => followRedisClock(client, stack));
-  return { client, connect, keys, partitions, clock, ...createStores(client, keys, partitions) };
+  const clock = await onceReady(client, () => followRedisClock(client, keys.meta, stack));
+  const replicated = createReplicated(config.ackReplicas === 0 ? client : await connect(), config.ackReplicas);
+  return {
+    client,
+    connect,
+    keys,
+    partitions,
+    clock,
+    replicated,
+    ...createStores(client, keys, partitions, replicated),
+  };
 }
 
 /** Does it as often as Redis goes away in the middle of it. */
@@ -44,6 +59,7 @@ async function onceReady<T>(client: Client, work: () => Promise<T>): Promise<T> 
       return await work();
     } catch (error) {
       if (!isTransient(error)) throw error;
+      await sleep(RETRY_MS);
     }
 }
 
@@ -57,14 +73,20 @@ function quietly(log: Logger): (error: Error) => void {
   };
 }
 
-async function checkServer(client: Client, log: Logger): Promise<void> {
-  const info = await client.info();
-  const policy = /maxmemory_policy:(\S+)/.exec(info)?.[1];
-  const limit = Number(/maxmemory:(\d+)/.exec(info)?.[1] ?? 0);
-  if (policy !== undefined && policy !== 'noeviction' && limit > 0)
-    throw new ConfigError(
-      `REDIS_URL names a Redis that evicts keys when full (maxmemory-policy ${policy}): set it to noeviction`,
-    );
-  if (/aof_enabled:0/.test(info))
-    log.warn('this Redis keeps no append-only file: what was acknowledged is lost when it stops (set appendonly yes)');
+async function checkServer(client: Client, replicas: number, log: Logger): Promise<void> {
+  for (const info of await infoOf(client)) {
+    const policy = /maxmemory_policy:(\S+)/.exec(info)?.[1];
+    const limit = Number(/maxmemory:(\d+)/.exec(info)?.[1] ?? 0);
+    if (policy !== undefined && policy !== 'noeviction' && limit > 0)
+      throw new ConfigError(
+        `REDIS_URL names a Redis that evicts keys when full (maxmemory-policy ${policy}): set it to noeviction`,
+      );
+    if (/aof_enabled:0/.test(info))
+      log.warn(
+        'this Redis keeps no append-only file: what was acknowledged is lost when it stops (set appendonly yes)',
+      );
+    const connected = Number(/connected_slaves:(\d+)/.exec(info)?.[1] ?? 0);
+    if (connected < replicas)
+      log.warn({ connected }, `ACK_REPLICAS is ${replicas}: no result is taken before a Redis has as many replicas`);
+  }
 }

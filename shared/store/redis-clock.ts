@@ -1,3 +1,4 @@
+import { masterOf } from './nodes.ts';
 import type { Client } from './redis.ts';
 
 const SYNC_MS = 1_000;
@@ -8,14 +9,15 @@ export type Clock = { now(): number };
 
 /**
  * Follows Redis' clock: asks for the time each second and adds what has passed since. No request pays for a command of
- * its own, and the error is at most a round trip.
+ * its own, and the error is at most a round trip. On a cluster it's the clock of the server that holds `key`, for everybody.
  */
-export async function followRedisClock(client: Client, stack: AsyncDisposableStack): Promise<Clock> {
+export async function followRedisClock(client: Client, key: string, stack: AsyncDisposableStack): Promise<Clock> {
   let offset: number | null = null;
   let last = 0;
   const sync = async (): Promise<void> => {
+    const server = await masterOf(client, key);
     const sent = performance.now();
-    const [seconds, micros] = await client.time();
+    const [seconds, micros] = await server.time();
     const received = performance.now();
     // An answer that took long says little about when it was given.
     if (offset !== null && received - sent > MAX_ROUND_TRIP_MS) return;

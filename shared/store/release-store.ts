@@ -3,6 +3,7 @@ import { isFinished, type Rollout } from '#domain/rollout.ts';
 import type { Finding, Strategy } from '#domain/strategy.ts';
 import type { Keys } from './keys.ts';
 import { type Client, unwrap } from './redis.ts';
+import type { Replicated } from './replicated.ts';
 import { runScript } from './script.ts';
 
 /** A published release; it never changes. */
@@ -18,7 +19,7 @@ export type Release = {
 
 export type ReleaseStore = ReturnType<typeof createReleaseStore>;
 
-export function createReleaseStore(client: Client, keys: Keys) {
+export function createReleaseStore(client: Client, keys: Keys, replicated: Replicated) {
   const parse = <T>(doc: string | null | undefined): T | null => (doc == null ? null : (JSON.parse(doc) as T));
 
   const rolloutOf = async (id: string): Promise<Rollout | null> =>
@@ -40,20 +41,23 @@ export function createReleaseStore(client: Client, keys: Keys) {
         for (const [sha256, bytes] of [
           [release.yml, files.yml],
           [release.zip, files.zip],
-        ] as const)
-          await client.hset(keys.bundle(sha256), { file: bytes, [claim]: '1' });
-      const reply = (await runScript(
-        client,
-        'publish',
-        { release: keys.release(release.id), rollout: keys.rollout(release.id) },
-        [digest, JSON.stringify(release), JSON.stringify(rollout)],
-      )) as 'created' | 'same' | 'different';
+        ] as const) {
+          const key = keys.bundle(sha256);
+          await replicated(key, (on) => on.hset(key, { file: bytes, [claim]: '1' }));
+        }
+      const both = { release: keys.release(release.id), rollout: keys.rollout(release.id) };
+      const documents = [digest, JSON.stringify(release), JSON.stringify(rollout)];
+      const reply = (await replicated(both.release, (on) => runScript(on, 'publish', both, documents))) as
+        | 'created'
+        | 'same'
+        | 'different';
       // Other bytes came in between: what was written for these is in nobody's way, but would stay for ever.
       if (reply === 'different')
         for (const sha256 of [release.yml, release.zip])
           await runScript(client, 'drop-bundle', { bundle: keys.bundle(sha256) }, [claim]);
       // Also for the same bytes again: the process may have died right before, and the release would never be listed.
-      if (reply !== 'different') await client.zadd(keys.releases, 'NX', release.publishedAt, release.id);
+      if (reply !== 'different')
+        await replicated(keys.releases, (on) => on.zadd(keys.releases, 'NX', release.publishedAt, release.id));
       if (reply === 'created') await client.publish(keys.changes, release.id);
       return reply;
     },
@@ -77,13 +81,17 @@ export function createReleaseStore(client: Client, keys: Keys) {
     /** The guarded write. False: somebody else wrote since `before` was read, and nothing has happened. */
     async write(before: Rollout, after: Rollout): Promise<Rollout | false> {
       const next = { ...after, version: before.version + 1 };
-      const written = await runScript(client, 'write-rollout', { rollout: keys.rollout(before.release) }, [
-        before.version,
-        next.version,
-        JSON.stringify(next),
-        keys.changes,
-        before.release,
-      ]);
+      const key = keys.rollout(before.release);
+      const document = JSON.stringify(next);
+      const written = await replicated(key, (on) =>
+        runScript(on, 'write-rollout', { rollout: key }, [
+          before.version,
+          next.version,
+          document,
+          keys.changes,
+          before.release,
+        ]),
+      );
       return written === 1 && next;
     },
 
@@ -117,7 +125,8 @@ export function createReleaseStore(client: Client, keys: Keys) {
     },
 
     /** Before a rollout starts: whoever crashes in between leaves an entry that does no harm. */
-    addUnfinished: async (id: string): Promise<void> => void (await client.sadd(keys.unfinished, id)),
+    addUnfinished: async (id: string): Promise<void> =>
+      void (await replicated(keys.unfinished, (on) => on.sadd(keys.unfinished, id))),
     removeUnfinished: async (id: string): Promise<void> => void (await client.srem(keys.unfinished, id)),
 
     /** Newest first; one list per partition. */

@@ -26,12 +26,14 @@ type Argument = string | number;
 
 const commandOf = (name: Name): string => `choir:${name}`;
 
+const TEXTS = (Object.keys(SCRIPTS) as Name[]).map((name) => ({
+  command: commandOf(name),
+  lua: readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8'),
+}));
+
 /** Makes the scripts known to a connection. ioredis sends a script's text once per connection, then its digest. */
 export function defineScripts(client: Client): void {
-  for (const name of Object.keys(SCRIPTS) as Name[])
-    client.defineCommand(commandOf(name), {
-      lua: readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8'),
-    });
+  for (const { command, lua } of TEXTS) client.defineCommand(command, { lua });
 }
 
 /** Runs a script on a connection. */
@@ -43,7 +45,10 @@ export function runScript<N extends Name>(
   more: readonly string[] = [],
 ): Promise<unknown> {
   const all = [...SCRIPTS[name].map((key) => (keys as Record<string, string>)[key] ?? ''), ...more];
-  const command = (on as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[commandOf(name)];
-  if (command === undefined) throw new Error(`the connection doesn't know the script ${name}`);
+  const commands = on as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>;
+  // A cluster's connection to one of its nodes comes without them.
+  if (commands[commandOf(name)] === undefined) defineScripts(on);
+  const command = commands[commandOf(name)];
+  if (command === undefined) throw new Error(`there is no script ${name}`);
   return command.call(on, all.length, ...all, ...args);
 }

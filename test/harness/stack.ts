@@ -30,8 +30,9 @@ export async function startManager(
   stack: AsyncDisposableStack,
   settings: Settings = {},
   roles: readonly ('worker' | 'scheduler')[] = ['worker', 'scheduler'],
+  given?: TestRedis,
 ): Promise<Manager> {
-  const redis = await startRedis(stack);
+  const redis = given ?? (await startRedis(stack));
   const env: Settings = { ...QUIET, REDIS_URL: redis.url, ...settings };
   const log = createLog('test', env['LOG_LEVEL'] ?? 'fatal');
 

@@ -2,15 +2,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { contributionOf, foldContributions } from '#domain/record.ts';
 import { startFleet } from '#services/simulator/fleet.ts';
-import { createKeys } from '#store/keys.ts';
-import { createStores } from '#store/stores.ts';
-import { connectRedis, untilReady } from '#store/redis.ts';
 import { startFront } from '#test/harness/front.ts';
 import { createOperator } from '#test/harness/operator.ts';
 import { type RoleProcess, startRole } from '#test/harness/processes.ts';
-import { freePort, startRedis, type TestRedis } from '#test/harness/redis.ts';
+import { freePort, startRedis } from '#test/harness/redis.ts';
+import { atWork, countsAreTrue, finished } from '#test/harness/rollout.ts';
 import { TOKEN } from '#test/harness/stack.ts';
 import { until } from '#test/harness/until.ts';
 
@@ -48,60 +45,22 @@ async function givenRelease(id: string) {
   return { redis, roles, start, operator, fleet };
 }
 
-/** Nothing lost, nothing counted twice: the counts are those of the children's own records. */
-async function countsAreTrue(redis: TestRedis, release: string): Promise<void> {
-  const client = connectRedis(redis.url, 'work', () => {});
-  try {
-    await untilReady(client);
-    const keys = createKeys('uc');
-    const { children, releases } = createStores(client, keys, PARTITIONS);
-    const tag = (await releases.rollout(release))?.tag ?? '';
-    for (let p = 0; p < PARTITIONS; p++) {
-      const ids = await client.zrange(keys.index(p, release), 0, '-1');
-      const records = await Promise.all(ids.map((id) => children.record(tag, id)));
-      const recount = foldContributions(records.filter((record) => record !== null));
-      const counts = Object.entries(await client.hgetall(keys.agg(p, release))).filter(
-        ([field]) => !field.startsWith('@'),
-      );
-      expect(Object.fromEntries(counts.map(([field, n]) => [field, Number(n)]))).toEqual(Object.fromEntries(recount));
-      for (const record of records) if (record !== null) expect(contributionOf(record).get('r3')).toBe(1);
-      expect(await client.llen(keys.dead(p))).toBe(0);
-    }
-  } finally {
-    client.disconnect();
-  }
-}
-
-const finished = (operator: ReturnType<typeof createOperator>, id: string) =>
-  until(
-    'completed',
-    async () => {
-      const view = await operator.show(id).catch(() => null);
-      if (view?.state === 'halted') throw new Error(`halted: ${view.reason}`);
-      return view?.state === 'completed' && view;
-    },
-    55_000,
-  );
-
-const passedCanary = (operator: ReturnType<typeof createOperator>, id: string) =>
-  until('children are at work', async () => ((await operator.show(id)).progress.children.Doing ?? 0) > 0);
-
 describe('in mid-release', () => {
   it.each(['worker', 'scheduler'] as const)('a killed %s costs nothing when another takes over', async (role) => {
     const { redis, roles, start, operator, fleet } = await givenRelease(`kill-${role}`);
-    await passedCanary(operator, `kill-${role}`);
+    await atWork(operator, `kill-${role}`);
     await roles[role].end('SIGKILL');
     const second = await start[role]();
     const view = await finished(operator, `kill-${role}`);
     expect(view.progress.children.Done).toBe(CHILDREN);
     expect(fleet.stats().bad).toBe(0);
-    await countsAreTrue(redis, `kill-${role}`);
+    await countsAreTrue(redis.url, `kill-${role}`, PARTITIONS);
     expect(await second.end('SIGTERM')).toBe(0);
   });
 
   it('a killed API costs no result that was acknowledged', async () => {
     const { redis, roles, start, operator, fleet } = await givenRelease('kill-api');
-    await passedCanary(operator, 'kill-api');
+    await atWork(operator, 'kill-api');
     await until('all wait in their stage', async () => {
       const { progress } = await operator.show('kill-api');
       return (progress.stages[0]?.SuccessWaiting ?? 0) + (progress.stages[0]?.Completed ?? 0) > 0;
@@ -118,12 +77,12 @@ describe('in mid-release', () => {
     const view = await finished(operator, 'kill-api');
     expect(view.progress.children.Done).toBe(CHILDREN);
     expect(fleet.stats().ended).toEqual([]);
-    await countsAreTrue(redis, 'kill-api');
+    await countsAreTrue(redis.url, 'kill-api', PARTITIONS);
   });
 
   it('a killed Redis costs nothing: results are held until it is back', async () => {
     const { redis, operator, fleet } = await givenRelease('kill-redis');
-    await passedCanary(operator, 'kill-redis');
+    await atWork(operator, 'kill-redis');
     await redis.crash();
     await redis.restart();
     const view = await finished(operator, 'kill-redis');
@@ -132,14 +91,14 @@ describe('in mid-release', () => {
     // What was refused meanwhile were polls and questions, which are asked again; results and downloads never.
     for (const answer of Object.keys(fleet.stats().answers))
       expect(answer).not.toMatch(/^\/(result|release).* (?!200)/);
-    await countsAreTrue(redis, 'kill-redis');
+    await countsAreTrue(redis.url, 'kill-redis', PARTITIONS);
   });
 });
 
 describe('restarted in mid-release, with SIGTERM', () => {
   it.each(['worker', 'scheduler'] as const)('a %s loses nothing, and no request is refused', async (role) => {
     const { redis, roles, start, operator, fleet } = await givenRelease(`restart-${role}`);
-    await passedCanary(operator, `restart-${role}`);
+    await atWork(operator, `restart-${role}`);
     for (let times = 0; times < 2; times++) {
       expect(await roles[role].end('SIGTERM')).toBe(0);
       roles[role] = await start[role]();
@@ -147,7 +106,7 @@ describe('restarted in mid-release, with SIGTERM', () => {
     const view = await finished(operator, `restart-${role}`);
     expect(view.progress.children.Done).toBe(CHILDREN);
     expect([fleet.stats().bad, fleet.stats().ended]).toEqual([0, []]);
-    await countsAreTrue(redis, `restart-${role}`);
+    await countsAreTrue(redis.url, `restart-${role}`, PARTITIONS);
   });
 
   it('two APIs, one after the other, lose nothing, and refuse no request', async () => {
@@ -162,7 +121,7 @@ describe('restarted in mid-release, with SIGTERM', () => {
     await until('all have joined', () => Promise.resolve(fleet.stats().states.polling === CHILDREN));
     await operator.publish('restart-api');
     await operator.start('restart-api');
-    await passedCanary(behind, 'restart-api');
+    await atWork(behind, 'restart-api');
     for (const [i, port] of ports.entries()) {
       expect(await apis[i]?.end('SIGTERM')).toBe(0);
       apis[i] = await startOn(port);
@@ -173,7 +132,7 @@ describe('restarted in mid-release, with SIGTERM', () => {
     expect(ended).toEqual([]);
     // An API that is just starting refuses polls and questions, which are asked again; nothing else is refused or lost.
     expect(Object.keys(answers).filter((answer) => !/ 200$|^\/(poll|end_stage) 503$/.test(answer))).toEqual([]);
-    await countsAreTrue(redis, 'restart-api');
+    await countsAreTrue(redis.url, 'restart-api', PARTITIONS);
   });
 });
 

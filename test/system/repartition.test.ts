@@ -246,7 +246,7 @@ describe('the data under another number of partitions', () => {
 
   it('is refused while messages wait, while a release is enrolling, and where there is no manager’s data', async () => {
     const { client, enrolment, releases } = await givenData(40);
-    const producer = await createIntakeProducer(client, keys, 4, stack);
+    const producer = await createIntakeProducer(client, keys, 4, 0, stack);
     await producer.add(3, ['s\tchild-1\t5\t\t\tpoll'], 5);
     await expect(repartition(client, 'uc', 7, silently)).rejects.toThrow(
       /^messages still wait to be applied \(batches: 1\)/,

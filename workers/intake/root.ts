@@ -24,7 +24,7 @@ export async function startWorker(
   const base = await openBase(config, address, 'work', log, stack);
   const { client, keys, partitions, clock, children, releases, enrolment } = base;
   const queues = await base.connect();
-  const intake = await createIntakeProducer(queues, keys, partitions, stack);
+  const intake = await createIntakeProducer(queues, keys, partitions, 0, stack);
   const apply = createBatchApplier({ client, keys, children, releases, metrics, log });
   const walk = createWalker({ releases, enrolment, intake, partitions });
   const { forgetAfterMs, keepReleasesMs } = config;

@@ -39,7 +39,7 @@ export async function startScheduler(
   );
 
   const early = createEarlyTicks(tick, log, stack);
-  const subscriber = await base.connect();
+  const subscriber = await base.connect('listen');
   subscriber.on('message', (_channel: string, release: string) => early.look(release));
   await subscriber.subscribe(keys.looks);
 
