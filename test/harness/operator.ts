@@ -50,7 +50,16 @@ export function createOperator(url: string, token: string) {
     abort: (id: string) => ok<ReleaseView>('POST', `/releases/${id}/abort`, {}),
     show: (id: string) => ok<ReleaseView>('GET', `/releases/${id}`),
     child: (release: string, id: string) => ok<ReleaseChildView>('GET', `/releases/${release}/children/${id}`),
-    fleet: async () => (await ok<{ items: ChildView[] }>('GET', '/children?limit=1000')).items,
+    async fleet(): Promise<ChildView[]> {
+      const all: ChildView[] = [];
+      for (let from: string | null = ''; from !== null;) {
+        const cursor: string = from === '' ? '' : `&cursor=${from}`;
+        const page = await ok<{ items: ChildView[]; next: string | null }>('GET', `/children?limit=1000${cursor}`);
+        all.push(...page.items);
+        from = page.next;
+      }
+      return all;
+    },
     children: (release: string) =>
       ok<{ items: ReleaseChildView[]; next: string | null }>('GET', `/releases/${release}/children?limit=1000`),
   };
