@@ -36,12 +36,10 @@ export async function createReleaseCache(
     quietly(files.get(zip));
   }
 
-  async function load(id: string): Promise<Entry | null> {
-    const known = entries.get(id)?.release;
-    const [release, rollout] = await Promise.all([known ?? store.release(id), store.rollout(id)]);
-    if (release === null || rollout === null) return null;
+  function keep(release: Release, rollout: Rollout): Entry {
+    const { id } = release;
     const current = entries.get(id);
-    // Two loads may overtake one another: the newer version stays.
+    // News may overtake one another: the newer version stays.
     if (current !== undefined && current.rollout.version >= rollout.version) return current;
     const stageIndex = new Map(release.strategy.stages.map((stage, i) => [stage.name, i]));
     const entry = { release, rollout, stageIndex };
@@ -50,6 +48,13 @@ export async function createReleaseCache(
     if (rollout.state === 'running') warm(release);
     changed(id);
     return entry;
+  }
+
+  async function load(id: string): Promise<Entry | null> {
+    const known = entries.get(id)?.release;
+    const [release, rollout] = await Promise.all([known ?? store.release(id), store.rollout(id)]);
+    if (release === null || rollout === null) return null;
+    return keep(release, rollout);
   }
 
   async function refresh(): Promise<void> {
@@ -62,8 +67,12 @@ export async function createReleaseCache(
     unfinished = now;
   }
 
-  subscriber.on('message', (channel: string, id: string) => {
-    if (channel === keys.changes) quietly(load(id));
+  subscriber.on('message', (channel: string, text: string) => {
+    if (channel !== keys.changes) return;
+    const [id = ''] = text.split(' ', 1);
+    const known = entries.get(id);
+    if (known === undefined || id.length === text.length) return quietly(load(id));
+    keep(known.release, JSON.parse(text.slice(id.length + 1)) as Rollout);
   });
   await subscriber.subscribe(keys.changes);
   await refresh();

@@ -41,7 +41,7 @@ export function createKeys(prefix: string) {
     sums: (release: string): string => `${prefix}:sums:{${release}}`,
     /** Set: releases whose aggregates are still to be laid out anew. */
     recounts: `${prefix}:recounts`,
-    /** Pub/sub channel: the id of a rollout that changed. */
+    /** Pub/sub channel: the id of a rollout that changed, and behind a space what it is now (JSON) if its writer says it. */
     changes: `${prefix}:changes`,
     /** Pub/sub channel: ids of children for whom there is something new, separated by spaces. */
     moved: `${prefix}:moved`,

@@ -12,6 +12,7 @@ import { ChildError } from './errors.ts';
 
 type Asked = { id: string; release: string; stage: string };
 
+const SIGN_TAKES_MS = 2_000;
 const YES = '{"end_stage":true}';
 const NO = '{"end_stage":false}';
 
@@ -40,12 +41,14 @@ export function createEndStage({ config, children, cache, moves, signs, clock, w
     const keep = asks.expect(text, id);
     const { view, standing, may } = await look();
     const until = view.lastSeen + config.seenPrecisionMs;
-    if (view.left || clock.now() > until) signs.note({ id, release, tag, kind: 'ask' }, view.left);
-    else keep({ ...standing, until });
+    const now = clock.now();
+    if (view.left || now > until) signs.note({ id, release, tag, kind: 'ask' }, view.left);
+    // Its sign of life is on its way: until that is applied the child need not be read at each request.
+    if (!view.left) keep({ ...standing, until: Math.max(until, now + SIGN_TAKES_MS) });
     if (may || !waiting.holds) return may ? YES : NO;
     const held = await waiting.hold(id, gone, async () => {
-      const now = await look();
-      return { done: now.may, value: now.may, wakes: [release] };
+      const again = await look();
+      return { done: again.may, value: again.may, wakes: [release] };
     });
     return held === true ? YES : NO;
   }

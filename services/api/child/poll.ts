@@ -1,5 +1,5 @@
 /** `POST /poll`: one read; a write only for what changed, and that goes through the queue. */
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { offers } from '#domain/rollout.ts';
 import { packArea } from '#store/area-codec.ts';
 import type { Join, PollView } from '#store/child-store.ts';
@@ -8,12 +8,12 @@ import { plainPoll } from '#wire/plain-poll.ts';
 import { parseJson } from './body.ts';
 import type { ChildDeps } from './deps.ts';
 import { ChildError } from './errors.ts';
+import { pollDigest } from './poll-digest.ts';
 import type { Gone } from '../waiting.ts';
 
 /** The first member of this name in the text. Whether it's the one that counts is proved by the digest alone. */
 const ID = /"id"\s*:\s*"([A-Za-z0-9._:-]{1,128})"/;
 const NO_RELEASE = { release: '', tag: '' };
-const DIGEST_LENGTH = 12;
 
 export function createPoll({ children, cache, intake, signs, load, clock, waiting, config }: ChildDeps) {
   function noteSign(id: string, view: PollView): void {
@@ -61,7 +61,7 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
     const id = ID.exec(text)?.[1];
     if (id === undefined) return null;
     const view = await children.forPoll(id);
-    return view === null || view.digest !== digestOf(text, id) ? null : answer(id, view, gone);
+    return view === null || view.digest !== pollDigest(text, id) ? null : answer(id, view, gone);
   }
 
   /** The answer to any poll. Errors: 400; 503 while no more children are taken. */
@@ -72,7 +72,7 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
       id,
       at: clock.now(),
       area: packArea(body.area),
-      digest: digestOf(text, id),
+      digest: pollDigest(text, id),
       childCount: body.childCount,
     };
     const view = body.id === '' ? null : await children.forPoll(id);
@@ -89,8 +89,3 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
 
 /** Neither id needs an escape in JSON. */
 const answerOf = (id: string, release: string): string => `{"id":"${id}","new_release":"${release}"}`;
-
-/** Over the text of a poll without its id, so that a child's second poll, which has the id that it was given, is known. */
-function digestOf(text: string, id: string): string {
-  return hash('sha1', text.replace(`"${id}"`, '""'), 'base64url').slice(0, DIGEST_LENGTH);
-}
