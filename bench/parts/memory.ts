@@ -12,21 +12,20 @@ import { STAGES } from '../lib/release.ts';
 
 const AT_ONCE = 200;
 const SETTLED_MS = 250;
+const IDLE_MS = 3_500;
+const NOISE_BYTES = 50_000;
 
 /**
- * After Redis' tables have grown to their new size (while they do, it keeps both), and without what it keeps for the
- * connections that filled it.
+ * After Redis' tables have grown to their new size (while they do, it keeps both), and its buffers for the connection that
+ * filled it have shrunk again, which they do after two idle seconds.
  */
 async function usedMemory({ client }: Redis): Promise<number> {
-  const used = async (): Promise<number> => {
-    const info = await client.info('memory');
-    const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]);
-    return field('used_memory') - field('mem_clients_normal') - field('mem_aof_buffer');
-  };
+  const used = async (): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))?.[1]);
+  await sleep(IDLE_MS);
   for (let before = await used(); ;) {
     await sleep(SETTLED_MS);
     const now = await used();
-    if (Math.abs(now - before) < 1024 * 1024 * 0.05) return now;
+    if (Math.abs(now - before) < NOISE_BYTES) return now;
     before = now;
   }
 }
