@@ -77,6 +77,7 @@ function drive(): Promise<void> {
 }
 
 const start = performance.now();
+const startedAt = Date.now();
 const timer = task.count === undefined ? setTimeout(() => (stopped = true), task.seconds * 1000) : undefined;
 await Promise.all(Array.from({ length: task.connections }, drive));
 clearTimeout(timer);
@@ -86,6 +87,7 @@ const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.fl
 const outcome: Outcome = {
   requests: answered,
   perSecond: answered / seconds,
+  startedAt,
   failed,
   firstFailure,
   p50: at(0.5),

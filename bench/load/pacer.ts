@@ -62,6 +62,7 @@ const streams = task.streams.map((stream) => ({
   due: 0,
 }));
 const start = performance.now();
+const startedAt = Date.now();
 let last = start;
 while (performance.now() - start < task.seconds * 1000) {
   await new Promise((resolve) => setTimeout(resolve, TICK_MS));
@@ -81,6 +82,7 @@ const at = (share: number): number =>
 const outcome: Outcome = {
   requests: latencies.length,
   perSecond: answered / seconds,
+  startedAt,
   failed: failed + owed,
   firstFailure: firstFailure === '' && owed > 0 ? `${owed} answers did not come` : firstFailure,
   p50: at(0.5),

@@ -22,6 +22,8 @@ export type Task = {
 export type Outcome = {
   requests: number;
   perSecond: number;
+  /** When the first request was sent: milliseconds since 1970. */
+  startedAt: number;
   failed: number;
   firstFailure: string;
   /** Milliseconds. */

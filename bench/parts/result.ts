@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { Outcome } from '../load/task.ts';
 import { enrolAll } from '../lib/fleet.ts';
 import { load } from '../lib/load.ts';
 import { alternate, compared, type Part } from '../lib/part.ts';
@@ -39,17 +40,16 @@ async function underway({ manager, redis }: Pick<Bed, 'manager' | 'redis'>): Pro
 }
 
 /** How many a second: from the first request until every child's first result is applied. */
-async function timed({ manager, redis }: Bed, send: (release: string) => Promise<unknown>): Promise<number> {
+async function timed({ manager, redis }: Bed, send: (release: string) => Promise<Outcome>): Promise<number> {
   const release = await underway({ manager, redis });
-  const start = performance.now();
-  await send(release);
+  const { startedAt } = await send(release);
   while ((await countOf(redis, release, 's0.2')) < CHILDREN) await sleep(CHECK_MS);
-  return CHILDREN / ((performance.now() - start) / 1000);
+  return CHILDREN / ((Date.now() - startedAt) / 1000);
 }
 
 const overHttp =
   (port: number) =>
-  (release: string): Promise<unknown> =>
+  (release: string): Promise<Outcome> =>
     load({
       port,
       path: '/result',

@@ -6,7 +6,7 @@
 import type { Logger } from '#runtime/log.ts';
 
 /** Between the end of a look and the next one: a rollout that changes all the time leaves room for others. */
-const REST_MS = 5;
+const REST_MS = 20;
 
 export function createEarlyTicks(
   tick: (release: string) => Promise<void>,
