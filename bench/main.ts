@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import type { Part, Row } from './lib/part.ts';
 import { machineFacts, renderTable, verdict, writeJson } from './lib/report.ts';
 import { bundle } from './parts/bundle.ts';
+import { cost } from './parts/cost.ts';
 import { enrol } from './parts/enrol.ts';
 import { endStage } from './parts/end-stage.ts';
 import { join } from './parts/join.ts';
@@ -16,7 +17,7 @@ import { result } from './parts/result.ts';
 import { poll } from './parts/poll.ts';
 import { signal } from './parts/signal.ts';
 
-const PARTS: readonly Part[] = [poll, endStage, join, result, bundle, memory, enrol, signal, mixed, hold];
+const PARTS: readonly Part[] = [poll, endStage, join, result, bundle, memory, enrol, signal, mixed, hold, cost];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -50,11 +50,16 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+type Fsync = 'always' | 'everysec' | 'no';
+
+export const startRedis = async (stack: AsyncDisposableStack, fsync: Fsync = 'everysec'): Promise<string> =>
+  (await startRedisServer(stack, fsync)).url;
+
 /** A Redis of its own in a temporary folder, with an append-only file. */
-export async function startRedis(
+export async function startRedisServer(
   stack: AsyncDisposableStack,
-  fsync: 'always' | 'everysec' | 'no' = 'everysec',
-): Promise<string> {
+  fsync: Fsync = 'everysec',
+): Promise<{ url: string; pid: number }> {
   const server = findRedisServer(process.env['PATH'] ?? '');
   if (server === null) throw new Error('no redis-server is on the path: run "npm run setup"');
   const dir = mkdtempSync(join(tmpdir(), 'choir-bench-'));
@@ -62,12 +67,12 @@ export async function startRedis(
   const port = String(await freePort());
   const settings = { port, bind: '127.0.0.1', dir, appendonly: 'yes', appendfsync: fsync };
   const args = [...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]), '--save', ''];
-  ownedBy(stack, spawnAt('rest', server, args, { stdio: 'ignore' }));
+  const { pid = 0 } = ownedBy(stack, spawnAt('rest', server, args, { stdio: 'ignore' }));
   const url = `redis://127.0.0.1:${port}`;
   const client = connectRedis(url, 'work', () => {});
   await untilReady(client);
   client.disconnect();
-  return url;
+  return { url, pid };
 }
 
 /** Starts a Node program that answers `GET /readyz` on PORT. */
@@ -113,7 +118,8 @@ export async function untilServes(url: string): Promise<void> {
 export const isOnPath = (program: string): boolean =>
   spawnSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' }).status === 0;
 
-export type Roles = { url: string; port: number; pid: number; redis: string };
+/** `pid`: of the API. */
+export type Roles = { url: string; port: number; pid: number; worker: number; redis: string };
 
 /** A manager whose API is what is measured; its worker and its scheduler run beside it. */
 export async function startManager(
@@ -123,7 +129,7 @@ export async function startManager(
 ): Promise<Roles> {
   const settings = { REDIS_URL: redis, ...env };
   const api = await startNode(stack, 'subject', 'services/api/main.ts', settings);
-  await startNode(stack, 'rest', 'workers/intake/main.ts', settings);
+  const { pid: worker } = await startNode(stack, 'rest', 'workers/intake/main.ts', settings);
   await startNode(stack, 'rest', 'workers/scheduler/main.ts', settings);
-  return { ...api, redis };
+  return { ...api, worker, redis };
 }

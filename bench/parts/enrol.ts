@@ -1,6 +1,6 @@
 /** Todo for a whole fleet, from the start of a release to the last child's offer; beside redis-benchmark's HSET. */
 import { execFileSync } from 'node:child_process';
-import { operator, startAndEnrol } from '../lib/fleet.ts';
+import { operator, startAndEnrol, until } from '../lib/fleet.ts';
 import { alternate, compared, type Part, type Row } from '../lib/part.ts';
 import { openRedis, populate } from '../lib/populate.ts';
 import { isOnPath, startManager, startRedis } from '../lib/processes.ts';
@@ -39,7 +39,11 @@ export const enrol: Part = {
           await operator(manager.url, 'POST', '/releases', await releaseForm(release));
           const start = performance.now();
           await startAndEnrol(manager.url, release, children);
-          return children / ((performance.now() - start) / 1000);
+          const perSecond = children / ((performance.now() - start) / 1000);
+          // One release at a time, as a fleet has it: offers of several would pile up in each child.
+          await operator(manager.url, 'POST', `/releases/${release}/abort`, {});
+          await until(async () => (await redis.releases.unfinished()).length === 0);
+          return perSecond;
         },
         hset: async () => hset(other),
       });

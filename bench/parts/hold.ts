@@ -15,7 +15,7 @@ import { longId, resultBody } from '../load/bodies.ts';
 const HOLD_MS = 30_000;
 const PACE_MS = 1_000;
 const COUNTED_S = 10;
-const HELD = 8_000;
+const HELD = 15_000;
 
 const rssOf = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;

@@ -6,7 +6,7 @@
 import type { Logger } from '#runtime/log.ts';
 
 /** Between the end of a look and the next one: a rollout that changes all the time leaves room for others. */
-const REST_MS = 20;
+const REST_MS = 10;
 
 export function createEarlyTicks(
   tick: (release: string) => Promise<void>,

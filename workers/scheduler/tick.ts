@@ -35,9 +35,11 @@ export function createTicker(deps: Deps) {
     if (effect.kind === 'enrol' && rollout.plan.locations === 'child')
       return enrolment.enrolChild(children.partition(effect.location), rollout, effect.location);
     const { release, epoch } = rollout;
-    for (let partition = 0; partition < children.partitions; partition++)
-      if (!(await enrolment.isDone(partition, rollout, effect.kind)))
-        await walks.add({ release, partition, kind: effect.kind, epoch });
+    const walk = async (partition: number): Promise<void> => {
+      if (await enrolment.isDone(partition, rollout, effect.kind)) return;
+      await walks.add({ release, partition, kind: effect.kind, epoch });
+    };
+    await Promise.all(Array.from({ length: children.partitions }, (_, partition) => walk(partition)));
   }
 
   function report(before: Rollout, after: Rollout): void {

@@ -14,7 +14,7 @@ type Asked = { id: string; release: string; stage: string };
 
 const SIGN_TAKES_MS = 2_000;
 const YES = '{"end_stage":true}';
-const NO = '{"end_stage":false}';
+export const NO = '{"end_stage":false}';
 
 export function createEndStage({ config, children, cache, moves, signs, clock, waiting }: ChildDeps) {
   const asks = createAskCache(clock.now, cache.changes, (standing) => {

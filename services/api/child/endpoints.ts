@@ -3,7 +3,7 @@
  * and the hot path (hot.ts) both answer by these.
  */
 import type { ChildDeps } from './deps.ts';
-import { createEndStage } from './end-stage.ts';
+import { createEndStage, NO } from './end-stage.ts';
 import { createPoll } from './poll.ts';
 import { createResult } from './result.ts';
 import type { Kind } from '../load-guard.ts';
@@ -17,11 +17,12 @@ export type Endpoint = {
   answer(text: string, gone: Gone): Promise<string>;
   /** The same from memory, for some requests: tried first. */
   instantly(text: string): string | null;
-  /** Seconds after which a cooperative child asks again, or null. */
-  askAgain: (() => string) | null;
+  /** Seconds after which a cooperative child asks again; null where the answer gives it something to do. */
+  askAgain(body: string): string | null;
 };
 
 const never = (): null => null;
+const NO_RELEASE = '"new_release":""}';
 
 export function childEndpoints(deps: ChildDeps): Endpoint[] {
   const { answer: poll } = createPoll(deps);
@@ -33,15 +34,15 @@ export function childEndpoints(deps: ChildDeps): Endpoint[] {
       kind: 'poll',
       instantly: never,
       answer: poll,
-      askAgain: deps.steering.poll,
+      askAgain: (body) => (body.endsWith(NO_RELEASE) ? deps.steering.poll() : null),
     },
     {
       path: '/end_stage',
       kind: 'endStage',
       instantly: remembered,
       answer: endStage,
-      askAgain: deps.steering.endStage,
+      askAgain: (body) => (body === NO ? deps.steering.endStage() : null),
     },
-    { path: '/result', kind: 'result', instantly: never, answer: result, askAgain: null },
+    { path: '/result', kind: 'result', instantly: never, answer: result, askAgain: never },
   ];
 }

@@ -53,7 +53,8 @@ export function createHotPath(
     // A flat list is written as it is; an object would be walked and checked name by name.
     const headers = ['Content-Length', String(body.length)];
     if (body !== '') headers.push('Content-Type', JSON_TYPE);
-    if (askAgain !== null) headers.push('Retry-After', askAgain());
+    const again = askAgain(body);
+    if (again !== null) headers.push('Retry-After', again);
     response.writeHead(200, headers);
     response.end(body, 'latin1');
   }

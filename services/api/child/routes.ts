@@ -15,7 +15,8 @@ export function childRoutes(deps: ChildDeps, endpoints: readonly Endpoint[]): Ro
       const body = await answer(text, (gone) => ctx.res.once('close', gone));
       ctx.status = 200;
       if (body !== '') ctx.type = 'application/json';
-      if (askAgain !== null) ctx.set('Retry-After', askAgain());
+      const again = askAgain(body);
+      if (again !== null) ctx.set('Retry-After', again);
       ctx.body = body;
       if (body === '') ctx.remove('Content-Type');
     });
