@@ -1,11 +1,12 @@
 /** Children put straight into Redis, as workers would: for fleets that would take minutes to join over HTTP. */
+import { pollDigest } from '#services/api/child/poll-digest.ts';
 import { partitionOf } from '#domain/ids.ts';
 import type { Join } from '#store/child-store.ts';
 import { packArea } from '#store/area-codec.ts';
 import { createKeys } from '#store/keys.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
 import { createStores } from '#store/stores.ts';
-import { areaOf, longId } from '../load/bodies.ts';
+import { areaOf, longId, pollBody } from '../load/bodies.ts';
 
 export const PARTITIONS = 8;
 export const keys = createKeys('uc');
@@ -40,7 +41,7 @@ export async function populate({ client, children }: Redis, prefix: string, from
     const batch = batches.get(p) ?? [];
     batches.set(p, batch);
     const area = packArea(JSON.parse(areaOf(n)) as [number, number][][]);
-    batch.push({ id, at: at - (n % 1000), area, digest: 'digest-of-it', childCount: 0 });
+    batch.push({ id, at: at - (n % 1000), area, digest: pollDigest(pollBody(id, n), id), childCount: 0 });
     if (batch.length < AT_ONCE) continue;
     batches.set(p, []);
     await send(p, batch);

@@ -59,13 +59,11 @@ export const mixed: Part = {
         say(`  ${children.toLocaleString('en')} children: p99 ${p99.toFixed(1)} ms, ${failed} errors ${firstFailure}`);
         // A generator that is itself behind has not tried that fleet.
         if (failed > 0 || p99 > P99_MS || perSecond < 0.98 * due) break;
-        held = children;
+        held = alone * step;
         await sleep(100);
       }
       return { held, alone };
     }
-    // Joins that the children's first wording of a poll makes are over when it's measured.
-    await load({ ...polls, port, count: CHILDREN });
     await round();
     const all: { held: number; alone: number }[] = [];
     for (let i = 0; i < Math.min(rounds, 3); i++) all.push(await round());
