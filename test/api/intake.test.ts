@@ -25,9 +25,11 @@ it('a message is accepted once its batch is in Redis, and not before', async () 
     stack,
   );
   let accepted = false;
-  const sent = intake.submit({ k: 'sign', id: 'child', at: 5, release: '', tag: '', kind: 'poll' }, true).then(() => {
+  async function send(): Promise<void> {
+    await intake.submit({ k: 'sign', id: 'child', at: 5, release: '', tag: '', kind: 'poll' }, true);
     accepted = true;
-  });
+  }
+  const sent = send();
   await turns(5);
   expect(lines).toEqual(['s\tchild\t5\t\t\tpoll']);
   expect(accepted).toBe(false);
