@@ -8,7 +8,7 @@ import { createIntakeProducer } from '#queue/producers.ts';
 import { createKeys } from '#store/keys.ts';
 import { type Begun, createLayoutStore, type LayoutStore } from '#store/layout.ts';
 import { halfWay } from '#store/lease.ts';
-import { SCHEMA } from '#store/meta.ts';
+import { SCHEMA } from '#store/schema.ts';
 import type { Client } from '#store/redis.ts';
 import { createStores, type Stores } from '#store/stores.ts';
 import { forgetMoves, moveAll } from './move.ts';

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { ConfigError } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Keys } from './keys.ts';
+import { SCHEMA } from './schema.ts';
 import { type Client, isTransient } from './redis.ts';
 import { runScript } from './script.ts';
 
@@ -26,7 +27,7 @@ export async function keepLease(
   stack: AsyncDisposableStack,
 ): Promise<void> {
   const name = randomUUID();
-  const take = () => runScript(client, 'take-lease', { meta: keys.meta }, [name, LEASE_MS, partitions]);
+  const take = () => runScript(client, 'take-lease', { meta: keys.meta }, [name, LEASE_MS, partitions, SCHEMA]);
   if ((await take()) !== 'taken') {
     const to = await client.hget(keys.meta, 'repartitioning');
     throw to === null ? new ConfigError('the number of partitions was just changed: start again') : halfWay(to);

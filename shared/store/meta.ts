@@ -2,8 +2,8 @@ import { ConfigError } from '#runtime/config.ts';
 import type { Keys } from './keys.ts';
 import { halfWay } from './lease.ts';
 import type { Client } from './redis.ts';
+import { SCHEMA } from './schema.ts';
 
-export const SCHEMA = '3';
 const DEFAULT_PARTITIONS = { single: 8, cluster: 64 } as const;
 
 /**

@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PRESETS } from '#domain/plan.ts';
 import { abortRollout, publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
 import { pageOf } from '#store/pages.ts';
+import { SCHEMA } from '#store/schema.ts';
+import { runScript } from '#store/script.ts';
 import { openStores } from '#test/harness/stores.ts';
 
 const stack = new AsyncDisposableStack();
@@ -305,5 +307,19 @@ describe('paging', () => {
     for (let i = 0; i < 50; i++) await s.client.zadd('z', i, `m-${i}`);
     const page = await pageOf(s.client, () => 'z', 1, null, 100, [10, 12]);
     expect(page).toEqual({ ids: ['m-10', 'm-11', 'm-12'], next: null });
+  });
+});
+
+describe('a lease', () => {
+  it('is taken again, with the partitions as they were, when Redis has lost all it had', async () => {
+    await s.client.flushall();
+    const take = (partitions: number) =>
+      runScript(s.client, 'take-lease', { meta: s.keys.meta }, ['one', 60_000, partitions, SCHEMA]);
+    expect(await take(4)).toBe('taken');
+    expect(await s.client.hmget(s.keys.meta, 'partitions', 'schema')).toEqual(['4', SCHEMA]);
+    expect(await take(4)).toBe('taken');
+    expect(await take(5)).toBe('moved');
+    await s.client.hset(s.keys.meta, 'repartitioning', '7');
+    expect(await take(4)).toBe('moving');
   });
 });

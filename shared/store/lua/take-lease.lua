@@ -3,12 +3,17 @@ Notes for a while that a process of a manager is at work on the data, unless the
 partitions or has been. Drops the notes of processes that ended without a word.
 
 KEYS  meta  meta  hash  partitions; repartitioning: the number that is moved to; alive:<process>: until when (ms)
-ARGV  process, for how long (ms), the number of partitions that it knows
+ARGV  process, for how long (ms), the number of partitions that it knows, the schema
 Reply 'taken' | 'moving' | 'moved' there is another number of partitions now
 ]]
 local mine = redis.call('HMGET', KEYS[1], 'repartitioning', 'partitions')
 if mine[1] then return 'moving' end
-if mine[2] ~= ARGV[3] then return 'moved' end
+-- A Redis that lost all it had: the fleet comes back by itself, and finds its partitions as they were.
+if not mine[2] then
+  redis.call('HSET', KEYS[1], 'partitions', ARGV[3], 'schema', ARGV[4])
+elseif mine[2] ~= ARGV[3] then
+  return 'moved'
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local all = redis.call('HGETALL', KEYS[1])
