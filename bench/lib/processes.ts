@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '#test/harness/free-port.ts';
 import { findRedisServer } from '#services/all/embedded-redis.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
 
@@ -37,17 +37,6 @@ export function ownedBy(stack: AsyncDisposableStack, child: ChildProcess): Child
     await ended;
   });
   return child;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 type Fsync = 'always' | 'everysec' | 'no';

@@ -2,19 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '#test/harness/free-port.ts';
 import { operator } from '../lib/fleet.ts';
 import { load } from '../lib/load.ts';
 import { alternate, compared, type Contender, type Part } from '../lib/part.ts';
-import {
-  freePort,
-  isOnPath,
-  ownedBy,
-  spawnAt,
-  startManager,
-  startNode,
-  startRedis,
-  untilServes,
-} from '../lib/processes.ts';
+import { isOnPath, ownedBy, spawnAt, startManager, startNode, startRedis, untilServes } from '../lib/processes.ts';
 import { releaseForm } from '../lib/release.ts';
 
 const BYTES = 1024 * 1024;

@@ -4,6 +4,7 @@
  */
 import { areaFault, type Position, type Rings } from '#domain/area.ts';
 import { CHILD_ID } from '#domain/ids.ts';
+import { isObject, parseObject } from './plain.ts';
 
 export type Poll = { id: string; area: Rings; childCount: number };
 
@@ -16,19 +17,14 @@ const isRings = (value: readonly unknown[]): value is Rings =>
   value.every((ring) => Array.isArray(ring) && ring.every(isPosition));
 
 export function plainPoll(text: string): Poll | null {
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  if (typeof body !== 'object' || body === null) return null;
-  const { id, geographic_area: area, number_of_children: childCount } = body as Record<string, unknown>;
+  const body = parseObject(text);
+  if (body === null) return null;
+  const { id, geographic_area: area, number_of_children: childCount } = body;
   if (typeof id !== 'string' || (id !== '' && !CHILD_ID.test(id))) return null;
   if (!Number.isInteger(childCount) || (childCount as number) < 0 || (childCount as number) > MOST_CHILDREN)
     return null;
-  if (typeof area !== 'object' || area === null) return null;
-  const { type, coordinates } = area as Record<string, unknown>;
+  if (!isObject(area)) return null;
+  const { type, coordinates } = area;
   if (type !== 'Polygon' || !Array.isArray(coordinates)) return null;
   if (!isRings(coordinates) || areaFault(coordinates) !== null) return null;
   return { id, area: coordinates, childCount: childCount as number };

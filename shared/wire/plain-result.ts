@@ -7,11 +7,8 @@ import { CHILD_ID, RELEASE_ID } from '#domain/ids.ts';
 import { REPORTED, type ReportedStatus } from '#domain/status.ts';
 import type { Times } from '#domain/summary.ts';
 import type { ChildResult } from './child.ts';
+import { isObject, parseObject } from './plain.ts';
 
-type Members = Record<string, unknown>;
-
-const isObject = (value: unknown): value is Members =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 /** JSON's `1e999` is read as Infinity, which is no number that a child may send. */
 const isNumber = (value: unknown): value is number => Number.isFinite(value);
 const isRate = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= 1;
@@ -21,13 +18,8 @@ const OTHER_SPELLING = /"(?:[A-Z][A-Za-z0-9]*|__proto__)"\s*:|\\u/;
 
 export function plainResult(text: string): ChildResult | null {
   if (OTHER_SPELLING.test(text)) return null;
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  if (!isObject(body)) return null;
+  const body = parseObject(text);
+  if (body === null) return null;
   const { id, release_id: release, next_stage: next, stage_summaries: summaries } = body;
   if (typeof id !== 'string' || !CHILD_ID.test(id)) return null;
   if (typeof release !== 'string' || !RELEASE_ID.test(release)) return null;

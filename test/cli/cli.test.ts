@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startFleet } from '#services/simulator/fleet.ts';
-import { freePort } from '#test/harness/redis.ts';
+import { freePort } from '#test/harness/free-port.ts';
 import { type Manager, startManager, TOKEN } from '#test/harness/stack.ts';
 import { until } from '#test/harness/until.ts';
 

@@ -1,7 +1,7 @@
 /** Roles as processes of their own, which can be killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { freePort } from './redis.ts';
+import { freePort } from './free-port.ts';
 import { TOKEN } from './stack.ts';
 import { until } from './until.ts';
 

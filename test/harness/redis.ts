@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RedisContainer } from '@testcontainers/redis';
 import { inject } from 'vitest';
+import { freePort } from './free-port.ts';
 import { findRedisServer } from '#services/all/embedded-redis.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
 
@@ -79,15 +79,4 @@ async function answering(url: string): Promise<void> {
   const client = connectRedis(url, 'work', () => {});
   await untilReady(client);
   client.disconnect();
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

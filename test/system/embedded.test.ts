@@ -7,7 +7,8 @@ import { createChildClient } from '#test/harness/child-client.ts';
 import { createOperator } from '#test/harness/operator.ts';
 import { startRole } from '#test/harness/processes.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
-import { freePort, startLocalRedis } from '#test/harness/redis.ts';
+import { freePort } from '#test/harness/free-port.ts';
+import { startLocalRedis } from '#test/harness/redis.ts';
 import { TOKEN } from '#test/harness/stack.ts';
 import { until } from '#test/harness/until.ts';
 

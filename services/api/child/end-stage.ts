@@ -1,16 +1,14 @@
 /** `POST /end_stage`: whether a child may end its WaitForSignal stage. At most one read, no write but a rare heartbeat. */
-import { CHILD_ID, RELEASE_ID } from '#domain/ids.ts';
 import { gatePassed, type Rollout } from '#domain/rollout.ts';
 import { mayEndStage, type StageStatus } from '#domain/status.ts';
 import type { RecordHead } from '#store/record-codec.ts';
 import { endStageRequest } from '#wire/child.ts';
+import { plainEndStage } from '#wire/plain-end-stage.ts';
 import type { Gone } from '../waiting.ts';
 import { createAskCache, type Standing } from './ask-cache.ts';
 import { parseJson } from './body.ts';
 import type { ChildDeps } from './deps.ts';
 import { ChildError } from './errors.ts';
-
-type Asked = { id: string; release: string; stage: string };
 
 const SIGN_TAKES_MS = 2_000;
 const YES = '{"end_stage":true}';
@@ -26,7 +24,7 @@ export function createEndStage({ config, children, cache, moves, signs, clock, w
   moves.follow(asks);
 
   async function read(text: string, gone: Gone): Promise<string> {
-    const { id, release, stage } = plainly(text) ?? parseJson(text, endStageRequest);
+    const { id, release, stage } = plainEndStage(text) ?? parseJson(text, endStageRequest);
     const entry = cache.peek(release) ?? (await cache.get(release));
     if (entry === null) throw new ChildError(404, `strategy_id: there is no release ${release}`);
     const { tag } = entry.rollout;
@@ -64,17 +62,3 @@ const standingIn = ({ statuses, finals, location }: RecordHead, stage: number) =
 
 const mayEnd = (rollout: Rollout, { stage, status, location, end }: Omit<Standing, 'until'>): boolean =>
   mayEndStage(status, gatePassed(rollout, location, stage, end));
-
-/** What an agent asks every second, checked without a schema; null for anything that isn't plainly that. */
-function plainly(text: string): Asked | null {
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  if (typeof body !== 'object' || body === null) return null;
-  const { id, strategy_id: release, stage_name: stage } = body as Record<string, unknown>;
-  if (typeof id !== 'string' || typeof release !== 'string' || typeof stage !== 'string' || stage === '') return null;
-  return CHILD_ID.test(id) && RELEASE_ID.test(release) ? { id, release, stage } : null;
-}
