@@ -34,7 +34,10 @@ export type Order =
   | { by: 'shuffled'; seed: string };
 
 /** How many locations start together: always so many, 1 2 4 8 …, or until this share of all has started. */
-export type Waves = { kind: 'fixed'; size: number } | { kind: 'doubling' } | { kind: 'shares'; shares: readonly number[] };
+export type Waves =
+  | { kind: 'fixed'; size: number }
+  | { kind: 'doubling' }
+  | { kind: 'shares'; shares: readonly number[] };
 
 export type Advance = {
   /** Share of a location's children that must be SuccessWaiting in a stage, or have Completed it, before it ends. */
@@ -100,8 +103,7 @@ export type Plan = Omit<Rules, 'by' | 'direct'> & { target: Target; locations: L
 export function rulesOf({ target, locations, order, ...rules }: Plan): Rules {
   const { all, location } = rules.rate;
   const paced = [all, location].some((rate) => Object.values(rate).some((limit) => limit !== null));
-  const direct =
-    locations.by === 'all' && target.kind === 'everyone' && !paced && rules.lateJoiners === 'none';
+  const direct = locations.by === 'all' && target.kind === 'everyone' && !paced && rules.lateJoiners === 'none';
   return { ...rules, by: locations.by, direct: direct && order.by !== 'distance' };
 }
 

@@ -3,6 +3,7 @@
  * Applying reports in any order, any number of times, gives the same record. `shared/store/lua/apply.lua` does the
  * same to the hash in Redis; a property test holds the two against each other.
  */
+import { MARK } from './marks.ts';
 import { sketchCounters } from './sketch.ts';
 import { hasEnded, ReleaseStatus, type ReportedStatus, StageStatus } from './status.ts';
 import { unpackSummary } from './summary.ts';
@@ -39,11 +40,15 @@ export type ChildRecord = {
   attempt: number;
   downloaded: boolean;
   stages: readonly StageRecord[];
+  /** The manager's own marks (a sum of `MARK`); they are never joined. */
+  marks: number;
+  /** The stages before this one were ended by an operator's hand for this child; 0: none. */
+  hand: number;
 };
 
 export function enrolledRecord(stageCount: number, attempt = 1): ChildRecord {
   const stage: StageRecord = { status: StageStatus.Pending, final: 0, kept: null };
-  return { attempt, downloaded: false, stages: Array.from({ length: stageCount }, () => stage) };
+  return { attempt, downloaded: false, stages: Array.from({ length: stageCount }, () => stage), marks: 0, hand: 0 };
 }
 
 /** Index of the stage with which the release ended for the child, or -1 while it is underway. */
@@ -67,14 +72,28 @@ export function currentStage(record: ChildRecord): number {
 }
 
 /** A download, or anything that proves one: at least Doing, the first stage at least InProgress. */
-export function applyDownload(record: ChildRecord): ChildRecord {
-  return { ...record, downloaded: true, stages: raise(record.stages, 0, StageStatus.InProgress) };
-}
+export const applyDownload = (record: ChildRecord): ChildRecord => withoutMarks(record, downloaded(record));
+
+const downloaded = (record: ChildRecord): ChildRecord => ({
+  ...record,
+  downloaded: true,
+  stages: raise(record.stages, 0, StageStatus.InProgress),
+});
 
 /** The reports of one request, in their order. */
 export function applyReports(before: ChildRecord, reports: readonly Report[]): ChildRecord {
   const request = { before, bound: new Set<number>() };
-  return reports.reduce((record, report) => applyOne(record, report, request), before);
+  return withoutMarks(
+    before,
+    reports.reduce((record, report) => applyOne(record, report, request), before),
+  );
+}
+
+/** Whoever says something isn't lost, and whoever gets on is no longer overdue. Out of the release it stays. */
+export function withoutMarks(before: ChildRecord, after: ChildRecord): ChildRecord {
+  const gotOn = progressRank(after) > progressRank(before);
+  const marks = after.marks & ~(gotOn ? MARK.lost | MARK.overdue : MARK.lost);
+  return marks === after.marks ? after : { ...after, marks };
 }
 
 export const applyReport = (before: ChildRecord, report: Report): ChildRecord => applyReports(before, [report]);
@@ -83,7 +102,7 @@ export const applyReport = (before: ChildRecord, report: Report): ChildRecord =>
 type Request = { before: ChildRecord; bound: Set<number> };
 
 function applyOne(before: ChildRecord, report: Report, request: Request): ChildRecord {
-  const record = applyDownload(before);
+  const record = downloaded(before);
   const index = report.stage ?? bindUnnamed(record, report, request);
   const old = record.stages[index];
   const next = report.next === 'following' ? followingStage(record, index) : report.next;
@@ -130,8 +149,13 @@ function bindUnnamed(record: ChildRecord, report: Report, request: Request): num
 export function contributionOf(record: ChildRecord): Map<string, number> {
   const fields = new Map<string, number>([['n', 1]]);
   const add = (field: string): unknown => fields.set(field, (fields.get(field) ?? 0) + 1);
+  if ((record.marks & MARK.ejected) > 0) {
+    add(`m${record.marks}`);
+    return fields;
+  }
   const status = releaseStatusOf(record);
   const end = endedAt(record);
+  if (record.marks > 0 && end < 0) add(`m${record.marks}`);
   add(`r${status}`);
   if (status === ReleaseStatus.Done) add(`d${end}`);
   record.stages.slice(0, end < 0 ? undefined : end + 1).forEach((stage, i) => {
@@ -140,6 +164,17 @@ export function contributionOf(record: ChildRecord): Map<string, number> {
       for (const counter of sketchCounters(unpackSummary(stage.kept.summary))) add(`${i}.${counter}`);
   });
   return fields;
+}
+
+/** What changing one record into another adds to the aggregate. Fields that stay as they are don't appear. */
+export function contributionChange(before: ChildRecord, after: ChildRecord): Map<string, number> {
+  const change = contributionOf(after);
+  for (const [field, n] of contributionOf(before)) {
+    const left = (change.get(field) ?? 0) - n;
+    if (left === 0) change.delete(field);
+    else change.set(field, left);
+  }
+  return change;
 }
 
 /** Law 3: aggregates equal the fold over all children. */

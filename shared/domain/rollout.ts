@@ -1,5 +1,5 @@
 /** The state of one release on its way over the fleet: all that the scheduler decides from and writes back, as one. */
-import type { Plan } from './plan.ts';
+import { ALL, type Plan, type Rules, rulesOf } from './plan.ts';
 import type { StageType } from './strategy.ts';
 
 export const ROLLOUT_STATES = [
@@ -29,20 +29,61 @@ export const ROLLOUT_TRANSITIONS = {
 export const canBecome = (from: RolloutStateName, to: RolloutStateName): boolean =>
   (ROLLOUT_TRANSITIONS[from] as readonly RolloutStateName[]).includes(to);
 
+/** A condition of a stage that the fleet's aggregate can be held against: the new version's median or error rate. */
+export type Condition = { metric: 'f2' | 'e2'; operator: '<' | '<=' | '>' | '>=' | '='; limit: number };
+
+export type RolloutStage = { name: string; type: StageType; conditions?: readonly Condition[] };
+
+/** Milliseconds of Redis' clock by the index of a stage. */
+type TimeByStage = Readonly<Record<number, number>>;
+
 /** A location whose children have the release now. */
 export type OpenLocation = {
   id: string;
-  /** Children enrolled in it; null until every partition has marked it, and no gate opens before. */
+  /** Its place in the order of locations, from 1. */
+  n: number;
+  /** Children that belong to it, as known at its opening; null: a walk over the fleet will tell. */
+  members: number | null;
+  /** How many may be enrolled by now; null: all. Late joiners are among them. */
+  quota: number | null;
+  /** Children enrolled in it; null until every partition has marked it, and no gate opens before. Late joiners don't count. */
   children: number | null;
   /** Indices of the stages whose gate is open here. */
+  gates: readonly number[];
+  /** When the first child was in the stage. */
+  since?: TimeByStage;
+  /** Since when the stage's conditions hold. */
+  met?: TimeByStage;
+  /** Stages that an operator has approved here. */
+  approved?: readonly number[];
+  /** Why nothing goes on here, or absent. */
+  held?: string;
+  /** Failures that an operator has looked past. */
+  forgiven?: { used: number; overdue: number };
+  pace?: Pace;
+};
+
+/** Of a rate: what is left of it (children, with fractions) at a time (ms). */
+export type Pace = { at: number; credit: number };
+
+/** A location that was taken out of the course. Its children stay where they are; nobody more is offered the release. */
+export type Aside = {
+  id: string;
+  n: number;
+  as: 'skipped' | 'aborted' | 'reverting' | 'reverted';
+  reason: string;
+  children: number;
   gates: readonly number[];
 };
 
 /** Work that a decision asks for. Each is idempotent and repeated until a tick sees that it's done. */
 export type Effect =
-  | { kind: 'enrol'; location: string }
-  /** Puts the children who are fresh at the start in order of joining, for plans with a location per child. */
-  | { kind: 'order' };
+  /** `upTo`: how many of its children may be enrolled, late ones too; null: all. */
+  | { kind: 'enrol'; location: string; upTo: number | null }
+  /** Finds out who belongs where, and puts the locations in order. */
+  | { kind: 'order' }
+  /** Publishes and starts the compensating release of a location, or (null) of all. */
+  | { kind: 'compensate'; location: string | null };
 
 export type Rollout = {
   release: string;
@@ -55,8 +96,10 @@ export type Rollout = {
   version: number;
   /** Grows whenever offers are made or withdrawn: a pending release counts only at the epoch it was given under. */
   epoch: number;
-  plan: Plan;
-  stages: readonly { name: string; type: StageType }[];
+  plan: Rules;
+  stages: readonly RolloutStage[];
+  /** Of the functions, as each child downloads them. */
+  bundleBytes: number;
   /** Milliseconds of Redis' clock, or null. */
   startedAt: number | null;
   endedAt: number | null;
@@ -65,10 +108,32 @@ export type Rollout = {
   open: readonly OpenLocation[];
   /** Locations that are through, and the children in them. */
   closed: { locations: number; children: number };
+  /** Locations that closed with a gate that never opened: nobody needed it, and it stays shut. */
+  shut: readonly { n: number; gates: readonly number[] }[];
+  aside: readonly Aside[];
+  /** Locations (children, where each is its own) that are to be passed over at their turn. */
+  skip: readonly string[];
+  /** What there is to go through, once it's known. `outside`: children in no region. */
+  order: { locations: number; children: number; outside: number } | null;
+  /** Locations (children, where waves are of children) and waves that have had their turn. */
+  started: { locations: number; waves: number };
+  /** When the last location of the last wave was through (ms), or null. */
+  waveEndedAt: number | null;
+  /** Waves that an operator has approved. */
+  approvedWaves: number;
+  /** Failures that an operator has looked past. */
+  forgiven: number;
+  pace: Pace | null;
   effects: readonly Effect[];
 };
 
-export function publishedRollout(release: string, tag: string, stages: Rollout['stages'], plan: Plan): Rollout {
+export function publishedRollout(
+  release: string,
+  tag: string,
+  stages: Rollout['stages'],
+  plan: Plan,
+  bundleBytes = 0,
+): Rollout {
   return {
     release,
     tag,
@@ -76,31 +141,102 @@ export function publishedRollout(release: string, tag: string, stages: Rollout['
     reason: null,
     version: 1,
     epoch: 0,
-    plan,
+    plan: rulesOf(plan),
     stages,
+    bundleBytes,
     startedAt: null,
     endedAt: null,
     freshSince: 0,
-    open: [],
-    closed: { locations: 0, children: 0 },
-    effects: [],
+    ...NOTHING_DONE,
   };
 }
 
-function gateOpen(rollout: Rollout, location: string, stage: number): boolean {
-  return rollout.open.some((open) => open.id === location && open.gates.includes(stage));
+const NOTHING_DONE = {
+  open: [],
+  closed: { locations: 0, children: 0 },
+  shut: [],
+  aside: [],
+  skip: [],
+  order: null,
+  started: { locations: 0, waves: 0 },
+  waveEndedAt: null,
+  approvedWaves: 0,
+  forgiven: 0,
+  pace: null,
+  effects: [],
+} as const satisfies Partial<Rollout>;
+
+/** Each child is a location, and its turn comes alone. */
+export const isByTurns = ({ by, waves }: Pick<Rules, 'by' | 'waves'>): boolean =>
+  by === 'child' && waves.kind === 'fixed' && waves.size === 1;
+
+/** Waves of children: a wave is opened and closed as one location, `wave-<n>`. */
+export const isByCohorts = (plan: Pick<Rules, 'by' | 'waves'>): boolean => plan.by === 'child' && !isByTurns(plan);
+
+/** Each child is let through as soon as it has reported SuccessWaiting: it's all of its location. */
+export const isOnItsOwn = ({ by, stages, advance }: Pick<Rules, 'by' | 'stages' | 'advance'>): boolean =>
+  by === 'child' &&
+  stages === 'own-pace' &&
+  advance.soakMs === 0 &&
+  advance.metrics === null &&
+  advance.minChildren <= 1 &&
+  advance.approval.stages.length === 0;
+
+/** Where a child was enrolled, as its record says: `n` 0 = a location of its own. */
+export type Membership = { id: string; n: number; late: boolean };
+
+/** How a membership stands in a record: '' the child itself, `all`, or `[+]<n>/<id>`, + for a late joiner. */
+export function membershipToken({ id, n }: Pick<OpenLocation, 'id' | 'n'>, plan: Rules, late: boolean): string {
+  if (isByTurns(plan)) return '';
+  return plan.direct ? ALL : `${late ? '+' : ''}${n}/${id}`;
+}
+
+export function parseMembership(token: string, child: string): Membership {
+  if (token === '') return { id: child, n: 0, late: false };
+  const match = /^(\+?)(\d+)\/(.*)$/.exec(token);
+  if (match === null) return { id: token, n: 1, late: false };
+  return { id: match[3] ?? '', n: Number(match[2]), late: match[1] === '+' };
 }
 
 /**
- * Whether a child may pass a stage's gate. A location leaves `open` once all its children have ended: for a child that
- * has ended with a later stage, the gates before that stage were open and stay so.
+ * Whether a stage's gate is open to the children of a location. One that is through leaves `open`: its gates, all of
+ * which had opened but for those in `shut`, stay as they were. `end`: the stage with which the child's release ended, or -1:
+ * the gates before it were open and stay so.
  */
-export const gatePassed = (rollout: Rollout, location: string, stage: number, end: number): boolean =>
-  gateOpen(rollout, location, stage) || stage < end;
+export function gatePassed(
+  rollout: Rollout,
+  { id, n }: Pick<Membership, 'id' | 'n'>,
+  stage: number,
+  end: number,
+): boolean {
+  if (stage < end) return true;
+  const { plan, open, aside, shut, started } = rollout;
+  const here = open.find((each) => (n === 0 ? each.id === id : each.n === n));
+  if (isByCohorts(plan) && isOnItsOwn(plan)) {
+    // Nobody else is waited for, so its gate is no more than the child's own word while the rollout goes on.
+    if (here?.held !== undefined) return false;
+    return goesOn(rollout);
+  }
+  if (here !== undefined) return here.gates.includes(stage);
+  if (n === 0) return isOnItsOwn(plan) && goesOn(rollout);
+  // A copy of the rollout from before the location was opened knows nothing of its gates.
+  const known = plan.direct ? rollout.closed.locations > 0 : n <= started.locations;
+  if (!known) return false;
+  return [...aside, ...shut].find((each) => each.n === n)?.gates.includes(stage) ?? true;
+}
 
-/** A pending release counts only while its rollout runs at the epoch under which the child was enrolled. */
-export const offers = (rollout: Rollout, epoch: number): boolean =>
-  rollout.state === 'running' && rollout.epoch === epoch;
+const goesOn = ({ state, plan }: Rollout): boolean =>
+  state === 'running' || state === 'completed' || (state === 'reverting' && plan.releaseHeld);
+
+/** A pending release counts only while its rollout runs at the epoch under which the child was enrolled, and so does its location. */
+export function offers(rollout: Rollout, epoch: number, n: number): boolean {
+  if (rollout.state !== 'running' || rollout.epoch !== epoch) return false;
+  if (n === 0) return true;
+  return !isWithdrawn(rollout, n) && rollout.open.every((each) => each.n !== n || each.held === undefined);
+}
+
+/** Nobody more is offered the release in that location. */
+export const isWithdrawn = ({ aside }: Rollout, n: number): boolean => n !== 0 && aside.some((each) => each.n === n);
 
 /** Nobody new will ever run it, and no tick has anything to decide. */
 export const isFinished = (state: RolloutStateName): boolean =>
@@ -108,14 +244,15 @@ export const isFinished = (state: RolloutStateName): boolean =>
 
 /** Starting: the epoch grows, and everyone with a sign of life since `freshSince` may be enrolled. */
 export function startRollout(rollout: Rollout, plan: Plan, now: number, freshSince: number): Rollout {
+  const rules = rulesOf(plan);
   return {
     ...rollout,
     state: 'running',
-    plan,
+    plan: rules,
     epoch: rollout.epoch + 1,
     startedAt: now,
     freshSince,
-    effects: plan.locations === 'child' ? [{ kind: 'order' }] : [],
+    effects: rules.direct ? [] : [{ kind: 'order' }],
   };
 }
 
@@ -124,7 +261,71 @@ export function startRollout(rollout: Rollout, plan: Plan, now: number, freshSin
  * it was halted stays part of the reason: whoever looks later wants to know what went wrong, not only who stopped it.
  */
 export function abortRollout(rollout: Rollout, now: number, given: string): Rollout {
-  const halted = rollout.state === 'halted' && rollout.reason !== null;
-  const reason = halted ? `${given} (it was halted: ${rollout.reason})` : given;
-  return { ...rollout, state: 'aborted', reason, epoch: rollout.epoch + 1, endedAt: now, effects: [] };
+  return {
+    ...rollout,
+    state: 'aborted',
+    reason: reasonWith(rollout, given),
+    epoch: rollout.epoch + 1,
+    endedAt: now,
+    effects: [],
+  };
 }
+
+/** Taking it back: nobody more gets it, and those who are Done get the version from before. */
+export function revertRollout(rollout: Rollout, now: number, given: string, releaseHeld: boolean): Rollout {
+  const signalled = signalledStages(rollout);
+  const open = releaseHeld ? rollout.open.map((each) => ({ ...each, gates: signalled })) : rollout.open;
+  const aside = releaseHeld ? rollout.aside.map((each) => ({ ...each, gates: signalled })) : rollout.aside;
+  return {
+    ...rollout,
+    state: 'reverting',
+    reason: reasonWith(rollout, given),
+    epoch: rollout.epoch + 1,
+    endedAt: now,
+    plan: { ...rollout.plan, releaseHeld },
+    open,
+    aside,
+    effects: [{ kind: 'compensate', location: null }],
+  };
+}
+
+function reasonWith({ state, reason }: Rollout, given: string): string {
+  return state === 'halted' && reason !== null ? `${given} (it was halted: ${reason})` : given;
+}
+
+/** Indices of the stages that end by a gate. */
+export const signalledStages = ({ stages }: Pick<Rollout, 'stages'>): number[] =>
+  stages.flatMap((stage, i) => (stage.type === 'WaitForSignal' ? [i] : []));
+
+/** Takes an open location out of the course. */
+export function setAside(
+  rollout: Rollout,
+  location: OpenLocation,
+  as: Aside['as'],
+  reason: string,
+  now: number,
+): Rollout {
+  const { id, n, children, members } = location;
+  const gates = as === 'reverting' && rollout.plan.releaseHeld ? signalledStages(rollout) : location.gates;
+  const open = rollout.open.filter((each) => each.id !== id);
+  return {
+    ...rollout,
+    open,
+    waveEndedAt: open.length === 0 ? now : rollout.waveEndedAt,
+    aside: [...rollout.aside, { id, n, as, reason, children: children ?? members ?? 0, gates }],
+    effects: [
+      ...rollout.effects.filter((effect) => effect.kind !== 'enrol' || effect.location !== id),
+      ...(as === 'reverting' ? [{ kind: 'compensate', location: id } as const] : []),
+    ],
+  };
+}
+
+/** The id of the release that takes another one back, in a location (by its place in the order) or everywhere. */
+export function compensationId({ release, tag }: Pick<Rollout, 'release' | 'tag'>, n: number | null): string {
+  const end = n === null ? '.revert' : `.revert-${n}`;
+  if (release.length + end.length <= MAX_RELEASE_ID) return `${release}${end}`;
+  // Two long ids that begin alike must not share one: a tag is a release's own.
+  const own = `.${tag}${end}`;
+  return `${release.slice(0, MAX_RELEASE_ID - own.length)}${own}`;
+}
+const MAX_RELEASE_ID = 64;

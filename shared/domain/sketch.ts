@@ -22,7 +22,7 @@ export function bucketOf(value: number): string {
   return String(Math.ceil(Math.log(Math.min(single, LARGEST)) / LOG_GAMMA) + 0);
 }
 
-const valueOf = (bucket: string): number => (bucket === 'z' ? 0 : (2 * GAMMA ** Number(bucket)) / (GAMMA + 1));
+export const valueOf = (bucket: string): number => (bucket === 'z' ? 0 : (2 * GAMMA ** Number(bucket)) / (GAMMA + 1));
 
 /** Fields of a stage's sketches that one summary adds 1 to. A version without calls (median -1) is no evidence: none. */
 export function sketchCounters(s: StageSummary): string[] {

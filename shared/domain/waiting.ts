@@ -1,8 +1,12 @@
 /** Why a release waits: the conditions that don't hold yet, with their numbers. Read from what `decide` reads. */
-import { type Counts, expectedIn, inStage } from './counts.ts';
-import { stageNeeds } from './decide.ts';
+import { expectedIn, failedIn, inStage, marked } from './counts.ts';
+import { MARK } from './marks.ts';
+import type { LocationView, Snapshot } from './decide.ts';
+import { enrolledIn, requirementsOf } from './gates.ts';
+import { isPaced, waveWaits } from './opening.ts';
+import { perMinute, roomFor, successesIn } from './pace.ts';
 import { stageRank } from './record.ts';
-import type { OpenLocation, Rollout } from './rollout.ts';
+import { compensationId, isOnItsOwn, type OpenLocation, type Rollout } from './rollout.ts';
 import { StageStatus } from './status.ts';
 
 export type Wait = {
@@ -15,64 +19,108 @@ export type Wait = {
   failedStage?: number;
 };
 
-type View = {
-  locations: ReadonlyMap<string, { counts: Counts; enrolled: number | null }>;
+export type WaitView = Pick<Snapshot, 'locations' | 'totals' | 'ordered' | 'order' | 'next' | 'compensations'> & {
   partitionsDone: number;
   partitions: number;
-  ordered: boolean;
-  next: readonly string[];
 };
 
-export function waitsOf(rollout: Rollout, view: View): Wait[] {
-  if (rollout.state === 'halted')
-    return [{ location: null, stage: null, for: `an operator: ${rollout.reason ?? 'halted'}`, ranks: null }];
+const general = (text: string): Wait => ({ location: null, stage: null, for: text, ranks: null });
+
+export function waitsOf(rollout: Rollout, view: WaitView, now: number): Wait[] {
+  if (rollout.state === 'halted') return [general(`an operator: ${rollout.reason ?? 'halted'}`)];
+  if (rollout.state === 'paused') return [general('an operator to resume it: it is paused')];
+  const aside = rollout.aside.flatMap(({ id, n, as }): Wait[] =>
+    as === 'reverting' ? [{ ...general(`release ${compensationId(rollout, n)} to take it back`), location: id }] : [],
+  );
+  if (rollout.state === 'reverting') return [general(`release ${compensationId(rollout, null)} to take it back`)];
   if (rollout.state !== 'running') return [];
   const partitions = `${view.partitionsDone} of ${view.partitions} partitions are through`;
   if (rollout.effects.some((effect) => effect.kind === 'order'))
-    return [{ location: null, stage: null, for: `the order of joining: ${partitions}`, ranks: null }];
-  const waits = rollout.open.flatMap((location): Wait[] => {
-    if (location.children === null) {
-      const through = rollout.plan.locations === 'child' ? '' : `: ${partitions}`;
-      return [{ location: location.id, stage: null, for: `enrolment${through}`, ranks: null }];
-    }
-    if (location.children === 0) return [nobody(location.id)];
-    return stageWaits(rollout, location, view.locations.get(location.id)?.counts ?? new Map());
-  });
+    return [general(`the order of locations: ${partitions}`)];
+  const waits = [
+    ...rollout.open.flatMap((location) => locationWaits(rollout, location, view, partitions, now)),
+    ...aside,
+  ];
   if (waits.length > 0 || rollout.open.length > 0) return waits;
   if (!view.ordered || view.next.length > 0)
-    return [{ location: null, stage: null, for: 'the scheduler to open the next location', ranks: null }];
+    return [general(waveWaits(rollout, now) ?? paceText(rollout, view) ?? 'the scheduler to open the next location')];
   return rollout.closed.children === 0 ? [nobody(null)] : [];
 }
 
 const nobody = (location: string | null): Wait => ({
+  ...general('children: at the start nobody had given a sign of life lately enough to be enrolled'),
   location,
-  stage: null,
-  for: 'children: at the start nobody had given a sign of life lately enough to be enrolled',
-  ranks: null,
 });
 
+function locationWaits(
+  rollout: Rollout,
+  location: OpenLocation,
+  view: WaitView,
+  partitions: string,
+  now: number,
+): Wait[] {
+  const { id, held, children } = location;
+  if (held !== undefined) return [{ ...general(`an operator: ${held}`), location: id }];
+  const here = view.locations.get(id);
+  if (children === null) {
+    const left = here?.left ?? null;
+    const why = left === null ? partitions : `${enrolledIn(here ?? NOBODY)} enrolled, ${left} to come`;
+    const pace = paceText(rollout, view);
+    const detail = rollout.plan.by === 'child' && left === null ? '' : `: ${why}${pace === null ? '' : `, at ${pace}`}`;
+    return [{ ...general(`enrolment${detail}`), location: id }];
+  }
+  if (children === 0) return [nobody(id)];
+  return stageWaits(rollout, { ...location, children }, here ?? NOBODY, now);
+}
+
+const NOBODY: LocationView = { counts: new Map(), late: new Map(), left: null, enrolled: null, failed: null };
+
+/** What holds children back before they are enrolled, or null. */
+function paceText(rollout: Rollout, { totals }: WaitView): string | null {
+  if (!isPaced(rollout)) return null;
+  const { all } = rollout.plan.rate;
+  if (roomFor(all, [totals], 0) === 0) return `most ${all.atOnce} children at once`;
+  const limit = perMinute(all, successesIn([totals]), rollout.bundleBytes);
+  return limit === null ? null : `a rate of ${Number(limit.toPrecision(3))} children a minute`;
+}
+
 /** The earliest stage that isn't through here: children are before it, in it, or wait for its gate. */
-function stageWaits(rollout: Rollout, location: OpenLocation, counts: Counts): Wait[] {
-  const children = location.children ?? 0;
+function stageWaits(
+  rollout: Rollout,
+  location: OpenLocation & { children: number },
+  view: LocationView,
+  now: number,
+): Wait[] {
+  const { counts } = view;
   for (const [i, stage] of rollout.stages.entries()) {
-    const expected = expectedIn(counts, children, i);
-    if (expected === 0) return [];
-    const wait = (missing: number, before: StageStatus): Wait => ({
+    const expected = expectedIn(counts, location.children, i);
+    if (expected <= 0) return [];
+    const wait = (text: string, before: StageStatus | null): Wait => ({
       location: location.id,
       stage: stage.name,
-      for: `${missing} of ${expected} children`,
-      ranks: [0, stageRank(i, before) - 1],
+      for: text,
+      ranks: before === null ? null : [0, stageRank(i, before) - 1],
     });
-    if (stage.type === 'WaitForSignal' && !location.gates.includes(i)) {
-      const { passed, needed } = stageNeeds(rollout, location, counts, i);
-      const waits = wait(Math.max(needed - passed, 0), StageStatus.SuccessWaiting);
-      const failed = inStage(counts, i, StageStatus.Failure) + inStage(counts, i, StageStatus.Error);
-      if (failed === 0) return [waits];
-      return [{ ...waits, for: `${waits.for} (${failed} failed the stage and went on)`, failedStage: i }];
+    const lost = marked(counts, MARK.lost);
+    const lostText = lost > 0 ? ` (${lost} lost)` : '';
+    if (stage.type === 'WaitForSignal' && !location.gates.includes(i) && !isOnItsOwn(rollout.plan)) {
+      const unmet = requirementsOf(rollout, location, view, i, now).filter(({ holds }) => !holds);
+      const failed = failedIn(counts, i);
+      const failedText = failed === 0 ? '' : ` (${failed} failed the stage and went on)`;
+      return unmet.length === 0
+        ? [wait('the other open locations: stages end in lockstep', null)]
+        : unmet.map(({ kind, text }) =>
+            kind === 'quorum'
+              ? {
+                  ...wait(`${text}${failedText}${lostText}`, StageStatus.SuccessWaiting),
+                  ...(failed === 0 ? {} : { failedStage: i }),
+                }
+              : wait(text, null),
+          );
     }
-    const { Completed, Failure, Error } = StageStatus;
-    const through = inStage(counts, i, Completed) + inStage(counts, i, Failure) + inStage(counts, i, Error);
-    if (through < expected) return [wait(expected - through, StageStatus.Completed)];
+    const through = inStage(counts, i, StageStatus.Completed) + failedIn(counts, i);
+    if (through < expected)
+      return [wait(`${expected - through} of ${expected} children${lostText}`, StageStatus.Completed)];
   }
   return [];
 }

@@ -1,0 +1,181 @@
+/** Whose turn it is: opening locations, wave by wave, and enrolling their children as fast as the plan allows. */
+import type { LocationView, Step } from './decide.ts';
+import { enrolledIn } from './gates.ts';
+import { creditAt, perMinute, roomFor, successesIn } from './pace.ts';
+import { type Rate, waveSize } from './plan.ts';
+import {
+  isByCohorts,
+  isByTurns,
+  isOnItsOwn,
+  type OpenLocation,
+  type Pace,
+  type Rollout,
+  signalledStages,
+} from './rollout.ts';
+
+export const isPaced = ({ plan }: Pick<Rollout, 'plan'>): boolean =>
+  [plan.rate.all, plan.rate.location].some(
+    ({ perMinute: each, atOnce, bytesPerSecond }) => each !== null || atOnce !== null || bytesPerSecond !== null,
+  );
+
+/** What a pace still gives, and the pace once so many of it are used. */
+function paced(rate: Rate, pace: Pace | null, successes: number, rollout: Rollout, now: number) {
+  const limit = perMinute(rate, successes, rollout.bundleBytes);
+  if (limit === null) return { credit: Infinity, after: () => pace };
+  const filled = creditAt(pace, limit, now);
+  return {
+    credit: Math.floor(filled.credit + 1e-9),
+    after: (used: number): Pace | null => ({ ...filled, credit: filled.credit - used }),
+  };
+}
+
+/** Lets more children of open locations in: late joiners, and whoever a rate has held back. One grant at a time. */
+export const enrolMore: Step = (rollout, snapshot, now) => {
+  if (rollout.plan.direct || isByTurns(rollout.plan)) return rollout;
+  let state = rollout;
+  for (const location of rollout.open) {
+    const view = snapshot.locations.get(location.id);
+    const isAsked = state.effects.some((effect) => effect.kind === 'enrol' && effect.location === location.id);
+    if (view === undefined || location.held !== undefined || isAsked) continue;
+    const wanted = wantedIn(state, location, view);
+    if (wanted === 0) continue;
+    if (!isPaced(state)) {
+      const upTo = isByCohorts(state.plan) ? location.members : null;
+      state = grant(state, location, upTo, location.pace ?? null, state.pace);
+      continue;
+    }
+    const { all, location: own } = state.plan.rate;
+    const both = [view.counts, view.late];
+    const inAll = paced(all, state.pace, successesIn([snapshot.totals]), state, now);
+    const here = paced(own, location.pace ?? null, successesIn(both), state, now);
+    // What was granted to other locations in this very step isn't in the totals yet.
+    const granted = state.open.reduce((sum, each) => sum + notYetEnrolled(each, snapshot.locations.get(each.id)), 0);
+    const room = Math.min(roomFor(all, [snapshot.totals], granted), roomFor(own, both, 0));
+    const more = Math.min(wanted, inAll.credit, here.credit, room);
+    if (more > 0) state = grant(state, location, enrolledIn(view) + more, here.after(more) ?? null, inAll.after(more));
+  }
+  return state;
+};
+
+/** How many children are still to be let in. */
+function wantedIn({ plan }: Rollout, location: OpenLocation, view: LocationView): number {
+  const left = view.left ?? 0;
+  if (!isByCohorts(plan)) return left;
+  return Math.min(left, Math.max((location.members ?? 0) - enrolledIn(view), 0));
+}
+
+const notYetEnrolled = ({ quota }: OpenLocation, view: LocationView | undefined): number =>
+  quota === null || view === undefined ? 0 : Math.max(quota - enrolledIn(view), 0);
+
+function grant(
+  rollout: Rollout,
+  { id }: OpenLocation,
+  upTo: number | null,
+  own: Pace | null,
+  all: Pace | null,
+): Rollout {
+  return {
+    ...rollout,
+    pace: all,
+    open: rollout.open.map((each) =>
+      each.id === id ? { ...each, quota: upTo, ...(own === null ? {} : { pace: own }) } : each,
+    ),
+    effects: [...rollout.effects, { kind: 'enrol', location: id, upTo }],
+  };
+}
+
+/** Why the next wave may not start though the last one is through, or null. */
+export function waveWaits(rollout: Rollout, now: number): string | null {
+  const { plan, started, waveEndedAt, approvedWaves } = rollout;
+  if (started.waves === 0) return null;
+  const left = waveEndedAt === null ? 0 : waveEndedAt + plan.waveSoakMs - now;
+  if (left > 0) return `${Math.ceil(left / 1000)} s of soak between waves`;
+  if (plan.advance.approval.waves && approvedWaves < started.waves)
+    return 'an operator to approve the next wave (promote)';
+  return null;
+}
+
+/** The next wave starts when the last location of this one is through. */
+export const openLocations: Step = (rollout, snapshot, now) => {
+  if (!snapshot.ordered || rollout.open.length > 0 || rollout.effects.some(({ kind }) => kind === 'order'))
+    return rollout;
+  if (snapshot.next.length === 0 || waveWaits(rollout, now) !== null) return rollout;
+  const size = waveSize(rollout.plan.waves, rollout.started, snapshot.order?.locations ?? 1);
+  return isByCohorts(rollout.plan) ? openCohort(rollout, snapshot, size) : openNext(rollout, snapshot, size, now);
+};
+
+const openCohort = (rollout: Rollout, { order }: Parameters<Step>[1], size: number): Rollout => {
+  const members = Math.min(size, order?.left ?? 0);
+  if (members === 0) return rollout;
+  const wave = rollout.started.waves + 1;
+  return withOpened(rollout, [{ id: `wave-${wave}`, members }], members);
+};
+
+function openNext(rollout: Rollout, snapshot: Parameters<Step>[1], size: number, now: number): Rollout {
+  const turns = isByTurns(rollout.plan);
+  const inAll = paced(rollout.plan.rate.all, rollout.pace, successesIn([snapshot.totals]), rollout, now);
+  const room = roomFor(rollout.plan.rate.all, [snapshot.totals], 0);
+  if (turns && Math.min(inAll.credit, room) < 1) return rollout;
+  const next = snapshot.next.slice(0, size);
+  const opened = withOpened(rollout, next, next.length);
+  return turns && isPaced(rollout) ? { ...opened, pace: inAll.after(1) } : opened;
+}
+
+function withOpened(rollout: Rollout, next: readonly { id: string; members: number | null }[], taken: number): Rollout {
+  const { plan, started, skip } = rollout;
+  const { waves } = started;
+  const isLimited = isPaced(rollout) && !isByTurns(plan);
+  const places = next.map(({ id, members }, i) => ({
+    id,
+    members,
+    n: (isByCohorts(plan) ? waves : started.locations) + i + 1,
+  }));
+  const open = places
+    .filter(({ id }) => !skip.includes(id))
+    .map(({ id, members, n }): OpenLocation => {
+      const held = impossible(rollout, members);
+      return {
+        id,
+        n,
+        members,
+        quota: isLimited ? 0 : null,
+        children: null,
+        gates: [],
+        ...(held === null ? {} : { held }),
+      };
+    });
+  const skipped = places.filter(({ id }) => skip.includes(id));
+  const upTo = (members: number | null): number | null => (isByCohorts(plan) ? members : null);
+  return {
+    ...rollout,
+    open,
+    aside: [
+      ...rollout.aside,
+      ...skipped.map(({ id, n, members }) => ({
+        id,
+        n,
+        as: 'skipped' as const,
+        reason: 'skipped by an operator',
+        children: members ?? 1,
+        gates: [],
+      })),
+    ],
+    started: { locations: started.locations + taken, waves: waves + 1 },
+    waveEndedAt: null,
+    effects: [
+      ...rollout.effects,
+      ...(isLimited
+        ? []
+        : open.map(({ id, members }) => ({ kind: 'enrol', location: id, upTo: upTo(members) }) as const)),
+    ],
+  };
+}
+
+/** Why a location could never end, or null: fewer may have it at once than must wait in a stage together. */
+function impossible({ plan, stages }: Rollout, members: number | null): string | null {
+  const most = Math.min(plan.rate.all.atOnce ?? Infinity, plan.rate.location.atOnce ?? Infinity);
+  const [stage] = signalledStages({ stages });
+  const needed = Math.ceil(plan.advance.quorum * (members ?? 0) - 1e-9);
+  if (stage === undefined || isOnItsOwn(plan) || plan.compensates !== null || needed <= most) return null;
+  return `at most ${most} children have the release at once, but stage "${stages[stage]?.name}" ends only with ${needed} of ${members} waiting in it`;
+}
