@@ -20,13 +20,29 @@ export function createKeys(prefix: string) {
     /** Hash: message of a batch that stalled → how often it was tried. */
     tried: (p: number, batch: string): string => `${partition(p)}:tried:${batch}`,
     agg: (p: number, release: string): string => `${ofRelease(p, release)}:agg`,
+    /** The same of the children of one location, by their membership (see `membershipToken`); Lua makes it from the one above. */
+    aggOf: (p: number, release: string, membership: string): string => `${ofRelease(p, release)}:agg:${membership}`,
     /** Sorted set: how far → id, of all children enrolled in a release. */
     index: (p: number, release: string): string => `${ofRelease(p, release)}:idx`,
-    /** Sorted set: first seen (ms) → id, of the children whose turn is still to come. */
+    /** Sorted set: place in the order → id, of the children of a location that are still to be enrolled. */
+    todo: (p: number, release: string, location: string): string => `${ofRelease(p, release)}:todo:${location}`,
+    /** Hash: `n:<location>` its members here, `f:<location>` when the first of them joined (ms), `@outside` in no region. */
+    sizes: (p: number, release: string): string => `${ofRelease(p, release)}:sizes`,
+    /** List: ids of children that have joined, or come back, since the release was started. */
+    arrived: (p: number, release: string): string => `${ofRelease(p, release)}:arrived`,
+    /** Sorted set: children are fresh since (ms) → release, of the running releases that take late joiners in. */
+    late: (p: number): string => `${partition(p)}:late`,
+    /** Sorted set: InProgress in its stage since (ms) → id, for plans with a deadline. */
+    due: (p: number, release: string): string => `${ofRelease(p, release)}:due`,
+    /** Sorted set: place in the order → id, where each child is a location: those whose turn is still to come. */
     order: (p: number, release: string): string => `${ofRelease(p, release)}:order`,
     /** Definition and rollout share a hash tag: both are written by one call. */
     release: (id: string): string => `${prefix}:release:{${id}}`,
     rollout: (id: string): string => `${prefix}:rollout:{${id}}`,
+    /** List: the locations of a release in their order, each `<members> <id>`. */
+    places: (id: string): string => `${prefix}:places:{${id}}`,
+    /** Hash: `at` when an API last served (ms); list of times when none did, beside it. */
+    served: `${prefix}:served`,
     /** Hash: the file's bytes, and a field per publish that claims them: equal bytes are kept once. */
     bundle: (sha256: string): string => `${prefix}:bundle:${sha256}`,
     /** Sorted set: published at (ms) → release id. */
