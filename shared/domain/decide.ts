@@ -167,11 +167,10 @@ const openGates: Step = (rollout, snapshot, now) => {
   // In lockstep a stage that has ended in a location already holds there.
   const isThrough = (location: OpenLocation, stage: number): boolean =>
     location.gates.includes(stage) || holds(location, stage);
+  const isLockstep = rollout.plan.stages === 'lockstep';
+  const ending = isLockstep ? signalled.filter((stage) => rollout.open.every((each) => isThrough(each, stage))) : [];
   const opens = (location: OpenLocation, stage: number): boolean =>
-    !location.gates.includes(stage) &&
-    (rollout.plan.stages === 'lockstep'
-      ? rollout.open.every((each) => isThrough(each, stage))
-      : holds(location, stage));
+    !location.gates.includes(stage) && (isLockstep ? ending.includes(stage) : holds(location, stage));
   let changed = false;
   const open = rollout.open.map((location) => {
     const gates = signalled.filter((stage) => opens(location, stage));

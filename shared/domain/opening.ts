@@ -29,32 +29,41 @@ function paced(rate: Rate, pace: Pace | null, successes: number, rollout: Rollou
   };
 }
 
+type Grant = { upTo: number | null; own: Pace | null };
+
 /** Lets more children of open locations in: late joiners, and whoever a rate has held back. One grant at a time. */
 export const enrolMore: Step = (rollout, snapshot, now) => {
-  if (rollout.plan.direct || isByTurns(rollout.plan)) return rollout;
-  let state = rollout;
+  const { plan, effects } = rollout;
+  if (plan.direct || isByTurns(plan)) return rollout;
+  const { all, location: own } = plan.rate;
+  const isLimited = isPaced(rollout);
+  const asked = new Set(effects.flatMap((effect) => (effect.kind === 'enrol' ? [effect.location] : [])));
+  const grants = new Map<string, Grant>();
+  const successes = successesIn([snapshot.totals]);
+  let pace = rollout.pace;
+  // What was granted to other locations isn't in the totals yet.
+  let granted = rollout.open.reduce((sum, each) => sum + notYetEnrolled(each, snapshot.locations.get(each.id)), 0);
   for (const location of rollout.open) {
     const view = snapshot.locations.get(location.id);
-    const isAsked = state.effects.some((effect) => effect.kind === 'enrol' && effect.location === location.id);
-    if (view === undefined || location.held !== undefined || isAsked) continue;
-    const wanted = wantedIn(state, location, view);
+    if (view === undefined || location.held !== undefined || asked.has(location.id)) continue;
+    const wanted = wantedIn(rollout, location, view);
     if (wanted === 0) continue;
-    if (!isPaced(state)) {
-      const upTo = isByCohorts(state.plan) ? location.members : null;
-      state = grant(state, location, upTo, location.pace ?? null, state.pace);
+    if (!isLimited) {
+      grants.set(location.id, { upTo: isByCohorts(plan) ? location.members : null, own: null });
       continue;
     }
-    const { all, location: own } = state.plan.rate;
+    const inAll = paced(all, pace, successes, rollout, now);
+    const roomInAll = roomFor(all, [snapshot.totals], granted);
+    if (Math.min(inAll.credit, roomInAll) < 1) break;
     const both = [view.counts, view.late];
-    const inAll = paced(all, state.pace, successesIn([snapshot.totals]), state, now);
-    const here = paced(own, location.pace ?? null, successesIn(both), state, now);
-    // What was granted to other locations in this very step isn't in the totals yet.
-    const granted = state.open.reduce((sum, each) => sum + notYetEnrolled(each, snapshot.locations.get(each.id)), 0);
-    const room = Math.min(roomFor(all, [snapshot.totals], granted), roomFor(own, both, 0));
-    const more = Math.min(wanted, inAll.credit, here.credit, room);
-    if (more > 0) state = grant(state, location, enrolledIn(view) + more, here.after(more) ?? null, inAll.after(more));
+    const here = paced(own, location.pace ?? null, successesIn(both), rollout, now);
+    const more = Math.min(wanted, inAll.credit, here.credit, roomInAll, roomFor(own, both, 0));
+    if (more <= 0) continue;
+    grants.set(location.id, { upTo: enrolledIn(view) + more, own: here.after(more) });
+    pace = inAll.after(more);
+    granted += more;
   }
-  return state;
+  return grants.size === 0 ? rollout : withGrants({ ...rollout, pace }, grants);
 };
 
 /** How many children are still to be let in. */
@@ -67,21 +76,14 @@ function wantedIn({ plan }: Rollout, location: OpenLocation, view: LocationView)
 const notYetEnrolled = ({ quota }: OpenLocation, view: LocationView | undefined): number =>
   quota === null || view === undefined ? 0 : Math.max(quota - enrolledIn(view), 0);
 
-function grant(
-  rollout: Rollout,
-  { id }: OpenLocation,
-  upTo: number | null,
-  own: Pace | null,
-  all: Pace | null,
-): Rollout {
-  return {
-    ...rollout,
-    pace: all,
-    open: rollout.open.map((each) =>
-      each.id === id ? { ...each, quota: upTo, ...(own === null ? {} : { pace: own }) } : each,
-    ),
-    effects: [...rollout.effects, { kind: 'enrol', location: id, upTo }],
-  };
+function withGrants(rollout: Rollout, grants: ReadonlyMap<string, Grant>): Rollout {
+  const open = rollout.open.map((each) => {
+    const grant = grants.get(each.id);
+    if (grant === undefined) return each;
+    return { ...each, quota: grant.upTo, ...(grant.own === null ? {} : { pace: grant.own }) };
+  });
+  const enrol = [...grants].map(([location, { upTo }]) => ({ kind: 'enrol', location, upTo }) as const);
+  return { ...rollout, open, effects: [...rollout.effects, ...enrol] };
 }
 
 /** Why the next wave may not start though the last one is through, or null. */
