@@ -1,6 +1,6 @@
 /** The API: stateless, any number of processes, any of which may die. */
 import { createServer } from 'node:http';
-import { createIntakeProducer, createTickProducer } from '#queue/producers.ts';
+import { createIntakeProducer, createTickProducer, createWalkProducer } from '#queue/producers.ts';
 import type { Config } from '#runtime/config.ts';
 import { listen } from '#runtime/health.ts';
 import type { Logger } from '#runtime/log.ts';
@@ -74,8 +74,10 @@ export async function startApi(
   const operator: OperatorDeps = {
     ...base,
     ticks,
+    walks: await createWalkProducer(client, keys, stack),
     publish,
     freshForMs: config.freshForMs,
+    seenPrecisionMs: config.seenPrecisionMs,
     bundleLimit: config.bundleLimit,
   };
   if (config.releasesDir !== undefined) await publishFolder(config.releasesDir, publish, log);

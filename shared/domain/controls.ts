@@ -141,14 +141,22 @@ export function revert(rollout: Rollout, reason: string, releaseHeld: boolean, n
 }
 
 /** Takes one location back: one that is open, or was left out; the others go on. */
-export function revertLocation(rollout: Rollout, id: string, reason: string, now: number): Rollout {
-  isToDo('revert-location', rollout);
+export function revertLocation(
+  before: Rollout,
+  id: string,
+  reason: string,
+  now: number,
+  releaseHeld: boolean,
+): Rollout {
+  isToDo('revert-location', before);
+  const rollout = { ...before, plan: { ...before.plan, releaseHeld } };
   const aside = rollout.aside.find((each) => each.id === id);
   if (aside === undefined) return setAside(rollout, openOne(rollout, id), 'reverting', reason, now);
-  if (aside.as === 'reverting' || aside.as === 'reverted') return rollout;
+  if (aside.as === 'reverting' || aside.as === 'reverted') return before;
+  const gates = releaseHeld ? signalledStages(rollout) : aside.gates;
   return {
     ...rollout,
-    aside: rollout.aside.map((each) => (each === aside ? { ...each, as: 'reverting' as const, reason } : each)),
+    aside: rollout.aside.map((each) => (each === aside ? { ...each, as: 'reverting' as const, reason, gates } : each)),
     effects: [...rollout.effects, { kind: 'compensate', location: id }],
   };
 }
