@@ -13,6 +13,7 @@ import { createHotPath } from './child/hot.ts';
 import { childRoutes, methodNotAllowed, notFound } from './child/routes.ts';
 import { createChanges } from './operator/changes.ts';
 import { controlRoutes } from './operator/controls.ts';
+import { eventRoutes } from './operator/events.ts';
 import { fleetRoutes } from './operator/fleet.ts';
 import { openApiDocument } from './operator/openapi.ts';
 import { previewRoutes } from './operator/preview.ts';
@@ -38,6 +39,7 @@ export function operatorRoutes(deps: OperatorDeps): OperatorRoute[] {
     ...startRoutes(deps, changes),
     ...controlRoutes(deps, changes),
     ...previewRoutes(deps, changes),
+    ...eventRoutes(deps),
     ...fleetRoutes(deps),
   ];
 }

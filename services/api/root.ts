@@ -13,6 +13,7 @@ import { createFileCache } from './file-cache.ts';
 import { createHold } from './hold.ts';
 import { createIntake } from './intake.ts';
 import { createLoadGuard } from './load-guard.ts';
+import { createEvents } from './operator/events.ts';
 import type { OperatorDeps } from './operator/releases.ts';
 import { followMoves } from './moves.ts';
 import { createPublisher } from './publisher.ts';
@@ -71,8 +72,11 @@ export async function startApi(
     waiting,
     steering: createSteering(load, config.pollAfterMs / 1000),
   };
+  const events = createEvents(base, subscriber, log, stack);
+  await subscriber.subscribe(keys.looks);
   const operator: OperatorDeps = {
     ...base,
+    events,
     ticks,
     walks: await createWalkProducer(client, keys, stack),
     publish,
@@ -88,5 +92,6 @@ export async function startApi(
   // Closed first of all: requests in hand still find everything open.
   stack.defer(close);
   stack.defer(waiting.close);
+  stack.defer(events.close);
   return { port, ready };
 }

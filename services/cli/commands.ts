@@ -75,7 +75,7 @@ function createProgram(client: () => Client): Program {
   program
     .command('watch <id>')
     .description(
-      'follow a release to its end; exits 0 completed, 1 halted, 2 aborted, 3 unreachable (4: any other error)',
+      'follow a release to its end; exits 0 completed, 1 halted, 2 aborted, 5 reverted, 3 unreachable (4: any other error)',
     )
     .action(async (id: string) => {
       process.exitCode = await watchRelease(client(), releasePath(id), process.stdout);

@@ -25,6 +25,7 @@ import {
 import { ProblemError } from '#wire/problem.ts';
 import type { Publisher } from '../publisher.ts';
 import type { Changes, Found } from './changes.ts';
+import type { Events } from './events.ts';
 import { type OperatorRoute, route } from './route.ts';
 import { childWaits, readsAs, releaseChildView, releaseItem as itemView, releaseView } from './views.ts';
 
@@ -35,6 +36,7 @@ export type OperatorDeps = Stores & {
   ticks: Pick<TickProducer, 'schedule'>;
   walks: Pick<WalkProducer, 'add'>;
   publish: Publisher;
+  events: Pick<Events, 'listen'>;
   freshForMs: number;
   seenPrecisionMs: number;
   bundleLimit: number;
