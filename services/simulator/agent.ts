@@ -8,8 +8,8 @@ import type { Random } from './random.ts';
 import { checkFunctions, readStrategy, type SimRelease, type SimStage } from './strategy.ts';
 import type { Answer, Wire } from './wire.ts';
 
-/** What a child can be made to do wrong, in the middle of its first stage. */
-export const FAULTS = ['fail', 'silent', 'restart', 'drop'] as const;
+/** What a child can be made to do wrong, in the middle of its first stage; `fail-late`: at the end of its last one. */
+export const FAULTS = ['fail', 'fail-late', 'silent', 'restart', 'drop'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 export type AgentState = 'joining' | 'polling' | 'running' | 'waiting' | 'silent' | 'ended';
@@ -142,6 +142,10 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       while (!(await send(release, stage, STATUS.SuccessWaiting, stage.onSuccess, summary)))
         await timing.sleep(RESEND_MS);
       await ended;
+      if (fault === 'fail-late' && stage === release.stages.at(-1)) {
+        fault = null;
+        profile = { ...profile, ...FAILING };
+      }
       summary = measure(stage, profile, seconds * 1.5, options.random);
     }
     const good = succeeds(stage, summary);
@@ -161,6 +165,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   /** The fault that this child was given, once. */
   async function actUp(): Promise<void> {
     const now = fault;
+    if (now === 'fail-late') return;
     fault = null;
     if (now === null || now === 'fail') return;
     await timing.sleep(1_000);
