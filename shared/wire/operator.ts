@@ -1,9 +1,9 @@
 /** What the operator API takes and gives. The OpenAPI document is generated from these schemas. */
 import { z } from 'zod';
 import { CHILD_ID, RELEASE_ID } from '#domain/ids.ts';
-import { PRESET_NAMES } from '#domain/plan.ts';
 import { ROLLOUT_STATES } from '#domain/rollout.ts';
 import { RELEASE_STATUSES, STAGE_STATUSES } from '#domain/status.ts';
+import { planRequest } from './plan.ts';
 import { finding } from './problem.ts';
 
 const count = z.int().min(0);
@@ -11,7 +11,7 @@ const time = z.iso.datetime();
 const releaseStatus = z.enum(RELEASE_STATUSES);
 const stageStatus = z.enum(STAGE_STATUSES);
 
-const releaseId = z.string().regex(RELEASE_ID, 'is 1 to 64 of A-Z a-z 0-9 . _ - and neither . nor ..');
+export const releaseId = z.string().regex(RELEASE_ID, 'is 1 to 64 of A-Z a-z 0-9 . _ - and neither . nor ..');
 const childId = z.string().regex(CHILD_ID, 'is 1 to 128 of A-Z a-z 0-9 . _ : -');
 
 export const releaseIdParam = z.object({ id: releaseId });
@@ -30,16 +30,58 @@ export const childrenQuery = pageQuery.extend({
   status: releaseStatus.optional().meta({ description: 'Only children with this release status' }),
 });
 
-const presetName = z.enum(PRESET_NAMES, `is one of ${PRESET_NAMES.join(', ')}`);
+export const plan = z
+  .looseObject({ name: z.string().meta({ description: 'The preset that it was made from, or custom' }) })
+  .meta({ id: 'Plan', description: 'In its long form; of regions only their number' });
 
-export const plan = z.object({ name: z.enum(PRESET_NAMES) }).meta({ id: 'Plan' });
-export const startRequest = z.strictObject({
-  plan: z
-    .union([presetName, z.strictObject({ name: presetName })], `is one of ${PRESET_NAMES.join(', ')}`)
+const version = z
+  .int()
+  .min(0)
+  .optional()
+  .meta({ description: 'The release’s version that this was decided on; when it has changed since: 409' });
+const reason = z.string().min(1).max(1000).optional().meta({ description: 'For people, and the audit' });
+const locationId = z.string().min(1).max(128);
+const planGiven = planRequest
+  .optional()
+  .meta({ description: 'A preset’s name, or a plan; by default the one in the release file, or global-incremental' });
+
+export const startRequest = z.strictObject({ plan: planGiven, version });
+export const previewRequest = z.strictObject({ plan: planGiven });
+export const pauseRequest = z.strictObject({ version, reason });
+export const resumeRequest = z.strictObject({ location: locationId.optional(), version, reason });
+export const promoteRequest = z.strictObject({
+  location: locationId.optional(),
+  stage: z.string().min(1).optional().meta({ description: 'A stage that waits for approval' }),
+  wave: z.boolean().optional().meta({ description: 'Approves the next wave' }),
+  child: childId.optional().meta({ description: 'Ends the stage of this child alone' }),
+  now: z
+    .boolean()
     .optional()
-    .meta({ description: 'A preset’s name; by default the one in the release file, or global-incremental' }),
+    .meta({ description: 'Ends the stage for those who wait in it, though its conditions don’t hold' }),
+  confirm: z
+    .boolean()
+    .optional()
+    .meta({ description: 'Needed for a child that is InProgress: it rolls out code that it hasn’t tried' }),
+  version,
+  reason,
 });
-export const abortRequest = z.strictObject({ reason: z.string().min(1).max(1000).optional() });
+export const abortRequest = z.strictObject({ location: locationId.optional(), version, reason });
+export const retryRequest = z.strictObject({
+  location: locationId.optional(),
+  children: z.array(childId).min(1).max(1000).optional(),
+  version,
+  reason,
+});
+export const skipRequest = z.strictObject({ location: locationId, version, reason });
+export const ejectRequest = z.strictObject({ child: childId, version, reason });
+export const revertRequest = z.strictObject({
+  location: locationId.optional(),
+  release_held: z.boolean().optional().meta({
+    description: 'Children held in a stage are let through, so that they can be reached; by default as the plan has it',
+  }),
+  version,
+  reason,
+});
 
 export const published = z.object({ id: z.string(), warnings: z.array(finding) }).meta({ id: 'Published' });
 
