@@ -1,7 +1,6 @@
 /** Publishing: everything is checked before anything is written. */
 import { createHash } from 'node:crypto';
 import { checkFunctionsZip, ZIP } from '#bundle/functions-zip.ts';
-import { geoFaults } from '#domain/geo/faults.ts';
 import { DEFAULT_PLAN, PRESETS } from '#domain/plan.ts';
 import { publishedRollout } from '#domain/rollout.ts';
 import type { Finding } from '#domain/strategy.ts';
@@ -9,7 +8,6 @@ import { stagesOf } from '#domain/strategy-stages.ts';
 import type { Clock } from '#store/redis-clock.ts';
 import type { ReleaseStore } from '#store/release-store.ts';
 import { ProblemError } from '#wire/problem.ts';
-import { underPlan } from '#wire/plan.ts';
 import { readReleaseFile } from '#wire/release-file.ts';
 
 export type Publisher = ReturnType<typeof createPublisher>;
@@ -28,8 +26,6 @@ export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimi
       throw new ProblemError('invalid-release', `${all.length} fault${all.length === 1 ? '' : 's'}`, all);
     const { strategy } = file;
     const plan = file.plan ?? PRESETS[DEFAULT_PLAN];
-    const geo = geoFaults(plan).map(underPlan).map(located);
-    if (geo.length > 0) throw new ProblemError('invalid-release', `${geo.length} fault${geo.length === 1 ? '' : 's'}`, geo);
     const release = {
       id: strategy.id,
       strategy,

@@ -77,7 +77,9 @@ function checkAdvance(plan: Plan, fault: Say): void {
 }
 
 /** Those who failed stay in the count: what a budget lets pass, the quorum has to let pass too. */
-function checkQuorum({ advance: { quorum }, failure }: Plan, fault: Say): void {
+function checkQuorum({ advance: { quorum }, failure, locations, stages }: Plan, fault: Say): void {
+  // A child that waits for no other needs only its own success; others may fail.
+  if (locations.by === 'child' && stages === 'own-pace') return;
   const path = failure.location === null ? 'failure.all' : 'failure.location';
   const budget = failure.location ?? failure.all;
   if (budget === null) return;
@@ -86,7 +88,7 @@ function checkQuorum({ advance: { quorum }, failure }: Plan, fault: Say): void {
   if (!(quorum > most + ROUNDING) && !(quorum === 1 && spends)) return;
   const written = `${percentOf(quorum)} can't be reached once the budget of ${path} is used`;
   const hint = most > ROUNDING && most < 1 ? `at most ${percentOf(most)}` : 'failed children stay in the count';
-  fault('advance.quorum', `${written}: ${hint}`, 'failure.location', 'failure.all');
+  fault('advance.quorum', `${written}: ${hint}`, 'failure.location', 'failure.all', 'locations', 'stages');
 }
 
 /** A location of one child that waits for no other: what is asked of many children can't be asked there. */

@@ -99,13 +99,32 @@ const stageProgress = z
   .meta({ id: 'StageProgress', description: 'Children by effective status; a status that none has is absent' });
 
 const location = z
-  .object({ id: z.string(), children: count.nullable(), stages: z.array(stageProgress) })
+  .object({
+    id: z.string(),
+    children: count.nullable().meta({ description: 'Enrolled when it opened; null: it is still being enrolled' }),
+    enrolled: count.meta({ description: 'So far, late joiners too' }),
+    held: z.string().nullable().meta({ description: 'Why nothing goes on here' }),
+    failed: count,
+    lost: count,
+    stages: z.array(stageProgress),
+  })
   .meta({ id: 'LocationProgress' });
+
+const aside = z
+  .object({
+    id: z.string(),
+    as: z.enum(['skipped', 'aborted', 'reverting', 'reverted']),
+    reason: z.string(),
+    children: count,
+    release: z.string().nullable().meta({ description: 'The release that takes it back' }),
+  })
+  .meta({ id: 'LocationAside', description: 'A location that was left out: its children stay where they are' });
 
 const waitingChild = z.object({
   id: z.string(),
   silent_seconds: count.nullable().meta({ description: 'Since its last sign of life; null: it is no longer known' }),
   left_release: z.boolean().meta({ description: 'It polls although it has the release: it has dropped it' }),
+  lost_in_seconds: count.nullable().meta({ description: 'Where the plan has lost children: until it is one' }),
 });
 const waiting = z
   .object({
@@ -132,12 +151,21 @@ export const release = z
     warnings: z.array(finding),
     progress: z.object({
       children: z.object(countPer(RELEASE_STATUSES)),
-      not_enrolled: z.object({ silent: count }),
+      lost: count,
+      overdue: count,
+      ejected: count,
+      not_enrolled: z.object({
+        silent: count.meta({ description: 'At the start, for longer than FRESH_FOR' }),
+        outside: count.meta({ description: 'Of every region' }),
+      }),
+      waves_started: count,
       locations_through: count,
       locations_to_come: count,
       locations: z.array(location).meta({ description: 'Those that have the release now' }),
+      aside: z.array(aside),
       stages: z.array(stageProgress).meta({ description: 'Over all locations' }),
     }),
+    reverted_by: z.string().nullable().meta({ description: 'The release that takes this one back' }),
     waiting: z.array(waiting),
   })
   .meta({ id: 'Release' });
@@ -176,6 +204,11 @@ export const releaseChild = z
     location: z.string().nullable(),
     attempt: z.int().nullable(),
     left_release: z.boolean(),
+    lost: z.boolean(),
+    overdue: z.boolean(),
+    ejected: z.boolean(),
+    late_joiner: z.boolean(),
+    waits_for: z.string().nullable(),
     stages: z.array(z.object({ name: z.string(), type: z.string(), status: stageStatus, summary: summary.nullable() })),
   })
   .meta({ id: 'ReleaseChild' });

@@ -1,6 +1,7 @@
 /** release.yml: from bytes to a strategy, with every fault at once and where it is. */
 import { z } from 'zod';
 import { RELEASE_ID } from '#domain/ids.ts';
+import { geoFaults } from '#domain/geo/faults.ts';
 import type { Plan } from '#domain/plan.ts';
 import { planStageFaults } from '#domain/plan-check.ts';
 import type { Finding, Findings, Strategy } from '#domain/strategy.ts';
@@ -115,7 +116,7 @@ export function readReleaseFile(bytes: Buffer): ReadFile {
   const { plan: given, ...strategy } = read.data;
   const { faults, warnings } = checkStrategy(strategy);
   const ofStages = (plan: Plan): StrategyFault[] =>
-    planStageFaults(plan, strategy).filter((fault) => !followsFrom(underPlan(fault), shape));
+    [...planStageFaults(plan, strategy), ...geoFaults(plan)].filter((fault) => !followsFrom(underPlan(fault), shape));
   const { plan, faults: ofPlan } = given === undefined ? { plan: undefined, faults: [] } : readPlan(given, ofStages);
   const all = [
     ...shape,
