@@ -172,6 +172,44 @@ export const release = z
 export type ReleaseView = z.infer<typeof release>;
 export type StageProgressView = z.infer<typeof stageProgress>;
 
+const seconds = z.number().nullable().meta({ description: 'After the start, at the earliest; null: not known' });
+
+export const preview = z
+  .object({
+    plan: plan.nullable(),
+    faults: z.array(finding).meta({ description: 'A start would be refused for each of them' }),
+    conflicts: z.array(z.object({ release: z.string(), functions: z.array(z.string()) })),
+    children: z.object({
+      known: count,
+      silent: count.meta({ description: 'Not lately heard of: they would be left out' }),
+      outside: count.meta({ description: 'Of every region' }),
+      untargeted: count,
+      enrolled: count,
+    }),
+    looked_at: z.number().meta({ description: 'Share of the fleet that was looked at; below 1 all numbers are estimates' }),
+    locations: z.object({
+      count,
+      first: z
+        .array(
+          z.object({ id: z.string(), wave: count, children: count, opens_after_seconds: seconds, through_after_seconds: seconds }),
+        )
+        .meta({ description: 'In their order, at most 1,000' }),
+    }),
+    waves: z.array(z.object({ wave: count, locations: count, children: count, opens_after_seconds: seconds })),
+    earliest_end_seconds: seconds,
+    bytes: z.object({ each: count, all: count }),
+    revert: z
+      .object({
+        done: count.meta({ description: 'They would get the version from before' }),
+        held: count.meta({ description: 'In a WaitForSignal stage: they stay there; with release_held they briefly run the new version' }),
+        unreachable: count.meta({ description: 'In an A/B stage: nothing reaches them before it ends' }),
+      })
+      .nullable()
+      .meta({ description: 'What taking it back now would come to' }),
+  })
+  .meta({ id: 'Preview' });
+export type PreviewView = z.infer<typeof preview>;
+
 export const releaseItem = release
   .pick({
     id: true,
