@@ -4,7 +4,7 @@ import { type Counts, ejected, ended, inRelease, marked, underway } from './coun
 import type { Snapshot, Step } from './decide.ts';
 import { enrolledIn } from './gates.ts';
 import { MARK } from './marks.ts';
-import { isByCohorts, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
+import { isByTurns, isOnItsOwn, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
 import { ReleaseStatus } from './status.ts';
 
 /**
@@ -21,22 +21,34 @@ function isThrough(rollout: Rollout, location: OpenLocation, snapshot: Snapshot)
     const { done, coming } = snapshot.source ?? { done: 0, coming: 0 };
     return underway(view.counts) + underway(view.late) === 0 && coming === 0 && enrolledIn(view) >= done;
   }
+  // What nobody has opened by then stays shut: whoever joined late and is still before it would be stuck there.
+  if (location.gates.length < signalledStages(rollout).length && underwayNotLost(view.late) > 0) return false;
   const children = location.children - ejected(view.counts);
-  if (children === 0) return snapshot.next.some((next) => next.id !== location.id) || rollout.closed.children > 0;
+  if (children === 0) return hasOthers(rollout, location, snapshot);
   const counted = plan.deadline?.then === 'fail' ? MARK.lost | MARK.overdue : MARK.lost;
   const accounted = ended(view.counts) + marked(view.counts, counted);
   const done = inRelease(view.counts, ReleaseStatus.Done);
   return accounted >= children && done >= Math.ceil(plan.advance.quorum * children - 1e-9);
 }
 
+/** Somebody has the release or will get it, though nobody here does: in lockstep an empty location would hold them all. */
+function hasOthers({ closed, open }: Rollout, { id }: OpenLocation, { next, locations }: Snapshot): boolean {
+  if (closed.children > 0 || next.some((each) => each.id !== id)) return true;
+  const stay = (each: OpenLocation): number => (each.children ?? 0) - ejected(locations.get(each.id)?.counts ?? NONE);
+  return open.some((each) => each.id !== id && stay(each) > 0);
+}
+
+const NONE: Counts = new Map();
+
 export const closeLocations: Step = (rollout, snapshot, now) => {
   const through = rollout.open.filter((location) => isThrough(rollout, location, snapshot));
   if (through.length === 0) return rollout;
   const signalled = signalledStages(rollout);
   const open = rollout.open.filter((location) => !through.includes(location));
-  const shut = isByCohorts(rollout.plan)
-    ? []
-    : through.flatMap(({ n, gates }) => (gates.length < signalled.length ? [{ n, gates }] : []));
+  // Where a child's own word is all that counts, or it's all of the location, nobody asks for it.
+  const isAsked = !isByTurns(rollout.plan) && !isOnItsOwn(rollout.plan);
+  const withShut = through.filter(({ gates }) => isAsked && gates.length < signalled.length);
+  const shut = withShut.map(({ n, gates }) => ({ n, gates }));
   return {
     ...rollout,
     open,
@@ -54,7 +66,9 @@ export const complete: Step = (rollout, snapshot, now) => {
   if (!ordered || rollout.open.length > 0 || next.length > 0 || rollout.effects.length > 0) return rollout;
   if (rollout.aside.some(({ as }) => as === 'reverting')) return rollout;
   // A start that found nobody to enrol stays running and says so: success needs somebody who succeeded.
-  const somebody = rollout.plan.compensates === null ? rollout.closed.children > 0 : rollout.closed.locations > 0;
+  const { closed, plan } = rollout;
+  const succeeded = closed.children > 0 && inRelease(totals, ReleaseStatus.Done) > 0;
+  const somebody = plan.compensates === null ? succeeded : closed.locations > 0;
   if (!somebody) return rollout;
   const stay = rollout.aside.reduce((sum, { id }) => {
     const view = locations.get(id);
@@ -65,4 +79,5 @@ export const complete: Step = (rollout, snapshot, now) => {
   return { ...rollout, state: 'completed', endedAt: now };
 };
 
-const underwayNotLost = (counts: Counts): number => underway(counts) - marked(counts, MARK.lost | MARK.overdue);
+/** Who may still come to an end by themselves. */
+export const underwayNotLost = (counts: Counts): number => underway(counts) - marked(counts, MARK.lost | MARK.overdue);
