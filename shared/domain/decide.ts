@@ -8,6 +8,7 @@ import { closeLocations, complete } from './closing.ts';
 import { type Counts, enrolled } from './counts.ts';
 import { enrolledIn, hasEntered, isMet, type LocationCounts, requirementsOf } from './gates.ts';
 import { enrolMore, openLocations } from './opening.ts';
+import { isCapped } from './pace.ts';
 import { type Effect, isByCohorts, isFinished, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
 import type { StageStatus } from './status.ts';
 import { stopLocations, stopOnBudget } from './stopping.ts';
@@ -66,12 +67,16 @@ export const decide: Step = (rollout, snapshot, now) => {
   return steps.reduce((state, step) => (state.state === 'running' ? step(state, snapshot, now) : state), settled);
 };
 
-/** Children enrolled in a location, once that is known for good. */
+/**
+ * Children enrolled in a location, once that is known for good. In waves of children those who are left belong to other
+ * waves. Where a limited number may have it at once, who joins meanwhile might never find a place: the gates don't wait.
+ */
 function childrenIn({ plan }: Rollout, { members }: OpenLocation, view: LocationView): number | null {
   if (view.left === null) return view.enrolled;
   const count = enrolled(view.counts);
   if (view.left === 0) return count;
-  return isByCohorts(plan) && members !== null && count >= members ? count : null;
+  const isFull = members !== null && count >= members;
+  return isFull && (isByCohorts(plan) || isCapped(plan)) ? count : null;
 }
 
 const settleEffects: Step = (rollout, snapshot) => {
