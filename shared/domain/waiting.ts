@@ -60,7 +60,7 @@ function endWaits({ aside, closed }: Rollout, { totals, locations }: WaitView): 
   if (left > 0) return [general(`${left} children who are underway in locations that are through`)];
   if (closed.children > 0 && inRelease(totals, ReleaseStatus.Done) > 0) return [];
   if (aside.length > 0) return [general('an operator: every location was taken out of the course')];
-  return [closed.children > 0 ? general('an operator: all of its children were taken out of it') : nobody(null)];
+  return [closed.children > 0 ? general(NOBODY_LEFT) : nobody(null)];
 }
 
 const nobody = (location: string | null): Wait => ({
@@ -89,8 +89,11 @@ function locationWaits(
   if (waits.length > 0) return waits;
   const late = here === undefined ? 0 : underwayNotLost(here.late);
   if (late > 0) return [{ ...general(`${late} children who joined late`), location: id }];
-  return children === 0 ? [nobody(id)] : [];
+  if (children === 0) return [nobody(id)];
+  return children > ejected(here?.counts ?? NOBODY.counts) ? [] : [{ ...general(NOBODY_LEFT), location: id }];
 }
+
+const NOBODY_LEFT = 'an operator: all of its children were taken out of it';
 
 const NOBODY: LocationView = { counts: new Map(), late: new Map(), left: null, enrolled: null, failed: null };
 

@@ -57,6 +57,12 @@ describe('what a release waits for', () => {
       ['- -: an operator: all of its children were taken out of it'],
     ],
     [
+      'the same in an open location',
+      running(PLAN, [located('a', 1)]),
+      snapshotOf({ a: viewOf({ n: 3, m4: 3 }) }),
+      ['a -: an operator: all of its children were taken out of it'],
+    ],
+    [
       'a rate',
       running(planWith({ rate: { all: { ...NO_RATE, perMinute: 90 }, location: NO_RATE } }), [
         located('a', 1, { children: null }),
