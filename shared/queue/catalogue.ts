@@ -10,8 +10,16 @@ export type IntakeBatch = z.infer<typeof intakeBatch>;
 export const walkJob = z.object({
   release: id,
   partition: z.number(),
-  kind: z.enum(['enrol', 'order']),
+  /**
+   * `order` puts a partition's children in order; `late` those who have come since, or those who are to be taken back. `enrol`
+   * enrols a partition's children, of a location or (plans that need no order) of the fleet; `fill` those of a location over all
+   * partitions, `upTo` so many.
+   */
+  kind: z.enum(['order', 'late', 'enrol', 'fill']),
   epoch: z.number(),
+  /** The number of the location. */
+  n: z.number().default(0),
+  upTo: z.number().default(0),
 });
 export type WalkJob = z.infer<typeof walkJob>;
 
@@ -21,7 +29,7 @@ export type TickJob = z.infer<typeof tickJob>;
 export const QUEUES = {
   /** One per partition: batches of what children sent. */
   intake: 'intake',
-  /** Walks over a partition: enrolling, putting in order; and sweeping, on a timer. */
+  /** Walks over a partition or a location: putting in order, enrolling; and sweeping, on a timer. */
   walks: 'walks',
   /** One job scheduler per unfinished rollout, and early ticks. */
   ticks: 'ticks',

@@ -138,7 +138,8 @@ export async function createWalkProducer(connection: Client, keys: Keys, stack: 
   return {
     /** Adding a walk again while it's underway is nothing. */
     async add(job: WalkJob): Promise<void> {
-      const jobId = [job.release, job.kind, job.partition, job.epoch].join('_');
+      // Locations by their numbers: BullMQ takes no colons.
+      const jobId = [job.release, job.kind, job.n, job.upTo, job.partition, job.epoch].join('_');
       await queue.add('walk', job, { ...tireless, jobId });
     },
     async scheduleSweeps(): Promise<void> {

@@ -1,4 +1,5 @@
 /** The scheduler: ticks every unfinished rollout. */
+import type { Rollout } from '#domain/rollout.ts';
 import { QUEUES, type TickJob, tickJob } from '#queue/catalogue.ts';
 import { consume } from '#queue/consumers.ts';
 import { createTickProducer, createWalkProducer } from '#queue/producers.ts';
@@ -20,11 +21,13 @@ export async function startScheduler(
   stack: AsyncDisposableStack,
 ): Promise<{ ready(): string | null }> {
   const base = await openBase(config, address, 'work', log, stack);
-  const { client, keys, clock, children, releases, enrolment, snapshots } = base;
+  const { client, keys, releases } = base;
   const queues = await base.connect();
   const ticks = await createTickProducer(queues, keys, stack);
   const walks = await createWalkProducer(queues, keys, stack);
-  const tick = createTicker({ releases, snapshots, enrolment, children, walks, ticks, clock, metrics, log });
+  const compensate = async ({ release }: Rollout, location: string | null): Promise<void> =>
+    log.error({ release, location }, 'there is nobody here to publish the release that takes this one back');
+  const tick = createTicker({ ...base, walks, ticks, compensate, metrics, log });
 
   consume<TickJob>(
     {
