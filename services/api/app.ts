@@ -11,9 +11,14 @@ import { childEndpoints, type Endpoint } from './child/endpoints.ts';
 import { describeErrors, type DescribeError, textErrors } from './child/errors.ts';
 import { createHotPath } from './child/hot.ts';
 import { childRoutes, methodNotAllowed, notFound } from './child/routes.ts';
+import { createChanges } from './operator/changes.ts';
+import { controlRoutes } from './operator/controls.ts';
+import { eventRoutes } from './operator/events.ts';
 import { fleetRoutes } from './operator/fleet.ts';
 import { openApiDocument } from './operator/openapi.ts';
+import { previewRoutes } from './operator/preview.ts';
 import { type OperatorDeps, releaseRoutes } from './operator/releases.ts';
+import { startRoutes } from './operator/start.ts';
 import { bearer, mountRoutes, type OperatorRoute, problems } from './operator/route.ts';
 
 export const API_VERSION = '1.0.0';
@@ -27,7 +32,17 @@ type AppDeps = {
   log: Logger;
 };
 
-export const operatorRoutes = (deps: OperatorDeps): OperatorRoute[] => [...releaseRoutes(deps), ...fleetRoutes(deps)];
+export function operatorRoutes(deps: OperatorDeps): OperatorRoute[] {
+  const changes = createChanges(deps.releases);
+  return [
+    ...releaseRoutes(deps, changes),
+    ...startRoutes(deps, changes),
+    ...controlRoutes(deps, changes),
+    ...previewRoutes(deps, changes),
+    ...eventRoutes(deps),
+    ...fleetRoutes(deps),
+  ];
+}
 
 /** The application with the hot path in front of it. */
 export function createHandler(deps: AppDeps): RequestListener {
@@ -71,7 +86,7 @@ function operatorApi(deps: OperatorDeps, token: string, bodyLimit: number, log: 
   const routes = operatorRoutes(deps);
   const document = JSON.stringify(openApiDocument(routes, API_VERSION));
   const router = new Router();
-  mountRoutes(router, routes, bodyLimit);
+  mountRoutes(router, routes, { usual: bodyLimit, large: Math.max(bodyLimit, deps.bundleLimit) });
   const authorize = bearer(token);
   const handle = router.routes();
   const errors = problems(log);

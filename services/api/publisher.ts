@@ -1,9 +1,10 @@
 /** Publishing: everything is checked before anything is written. */
 import { createHash } from 'node:crypto';
 import { checkFunctionsZip, ZIP } from '#bundle/functions-zip.ts';
-import { DEFAULT_PLAN, type PresetName, PRESETS } from '#domain/plan.ts';
+import { DEFAULT_PLAN, PRESETS } from '#domain/plan.ts';
 import { publishedRollout } from '#domain/rollout.ts';
-import type { Finding, StageType } from '#domain/strategy.ts';
+import type { Finding } from '#domain/strategy.ts';
+import { stagesOf } from '#domain/strategy-stages.ts';
 import type { Clock } from '#store/redis-clock.ts';
 import type { ReleaseStore } from '#store/release-store.ts';
 import { ProblemError } from '#wire/problem.ts';
@@ -23,7 +24,8 @@ export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimi
     const all = [...faults, ...checked.faults.map(inFile)];
     if (file === null || all.length > 0)
       throw new ProblemError('invalid-release', `${all.length} fault${all.length === 1 ? '' : 's'}`, all);
-    const { strategy, planName } = file;
+    const { strategy } = file;
+    const plan = file.plan ?? PRESETS[DEFAULT_PLAN];
     const release = {
       id: strategy.id,
       strategy,
@@ -32,13 +34,12 @@ export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimi
       zip: sha256(checked.served),
       warnings,
     };
-    const stages = strategy.stages.map(({ name, type }) => ({ name, type: type as StageType }));
-    const plan = PRESETS[(planName as PresetName | undefined) ?? DEFAULT_PLAN];
-    const outcome = await releases.publish(
+        const outcome = await releases.publish(
       release,
       `${release.yml} ${sha256(zip)}`,
       { yml, zip: checked.served },
-      publishedRollout(strategy.id, await releases.nextTag(), stages, plan),
+      publishedRollout(strategy.id, await releases.nextTag(), stagesOf(strategy), plan, checked.served.length),
+      plan,
     );
     if (outcome === 'different')
       throw new ProblemError('release-exists', `other files were published as release ${strategy.id}: take another id`);

@@ -1,6 +1,6 @@
 /** The API: stateless, any number of processes, any of which may die. */
 import { createServer } from 'node:http';
-import { createIntakeProducer, createTickProducer } from '#queue/producers.ts';
+import { createIntakeProducer, createTickProducer, createWalkProducer } from '#queue/producers.ts';
 import type { Config } from '#runtime/config.ts';
 import { listen } from '#runtime/health.ts';
 import type { Logger } from '#runtime/log.ts';
@@ -13,6 +13,7 @@ import { createFileCache } from './file-cache.ts';
 import { createHold } from './hold.ts';
 import { createIntake } from './intake.ts';
 import { createLoadGuard } from './load-guard.ts';
+import { createEvents } from './operator/events.ts';
 import type { OperatorDeps } from './operator/releases.ts';
 import { followMoves } from './moves.ts';
 import { createPublisher } from './publisher.ts';
@@ -71,11 +72,16 @@ export async function startApi(
     waiting,
     steering: createSteering(load, config.pollAfterMs / 1000),
   };
+  const events = createEvents(base, subscriber, log, stack);
+  await subscriber.subscribe(keys.looks);
   const operator: OperatorDeps = {
     ...base,
+    events,
     ticks,
+    walks: await createWalkProducer(client, keys, stack),
     publish,
     freshForMs: config.freshForMs,
+    seenPrecisionMs: config.seenPrecisionMs,
     bundleLimit: config.bundleLimit,
   };
   if (config.releasesDir !== undefined) await publishFolder(config.releasesDir, publish, log);
@@ -86,5 +92,6 @@ export async function startApi(
   // Closed first of all: requests in hand still find everything open.
   stack.defer(close);
   stack.defer(waiting.close);
+  stack.defer(events.close);
   return { port, ready };
 }

@@ -2,11 +2,11 @@
 import { type Command as Program, Command, CommanderError, InvalidArgumentError } from 'commander';
 import { readReleaseFolder } from '#bundle/release-folder.ts';
 import { RELEASE_ID } from '#domain/ids.ts';
-import { PRESET_NAMES } from '#domain/plan.ts';
 import { cliEnvironment } from '#runtime/config.ts';
 import type { ReleaseChildView, ReleaseView } from '#wire/operator.ts';
 import type { Problem } from '#wire/problem.ts';
 import { type Client, createClient, Refused, releaseForm, Unreachable } from './client.ts';
+import { addControls } from './controls.ts';
 import { renderFindings, renderRelease, table } from './render.ts';
 import { WATCH_EXIT, watchRelease } from './watch.ts';
 
@@ -68,14 +68,6 @@ function createProgram(client: () => Client): Program {
     });
 
   program
-    .command('start <id>')
-    .description('start a release')
-    .option('--plan <name>', `how it spreads: ${PRESET_NAMES.join(' or ')}`)
-    .action((id: string, { plan }: { plan?: string }) =>
-      show('POST', `${releasePath(id)}/start`, plan === undefined ? {} : { plan }),
-    );
-
-  program
     .command('status <id>')
     .description('show a release, its progress and why it waits')
     .action((id: string) => show('GET', releasePath(id)));
@@ -83,19 +75,13 @@ function createProgram(client: () => Client): Program {
   program
     .command('watch <id>')
     .description(
-      'follow a release to its end; exits 0 completed, 1 halted, 2 aborted, 3 unreachable (4: any other error)',
+      'follow a release to its end; exits 0 completed, 1 halted, 2 aborted, 5 reverted, 3 unreachable (4: any other error)',
     )
     .action(async (id: string) => {
       process.exitCode = await watchRelease(client(), releasePath(id), process.stdout);
     });
 
-  program
-    .command('abort <id>')
-    .description('abort a release: nobody more gets it')
-    .option('--reason <text>', 'why')
-    .action((id: string, { reason }: { reason?: string }) =>
-      show('POST', `${releasePath(id)}/abort`, reason === undefined ? {} : { reason }),
-    );
+  addControls(program, client, releasePath);
 
   program
     .command('children [release]')

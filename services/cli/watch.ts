@@ -5,7 +5,9 @@ import type { ReleaseView } from '#wire/operator.ts';
 import { type Client, Unreachable } from './client.ts';
 import { renderRelease } from './render.ts';
 
-export const WATCH_EXIT = { completed: 0, halted: 1, aborted: 2, unreachable: 3 } as const;
+export const WATCH_EXIT = { completed: 0, halted: 1, aborted: 2, unreachable: 3, reverted: 5 } as const;
+const isEnd = (state: ReleaseView['state']): state is 'completed' | 'halted' | 'aborted' | 'reverted' =>
+  state === 'completed' || state === 'halted' || state === 'aborted' || state === 'reverted';
 
 const EVERY_MS = 500;
 /** A manager that restarts is back within this time. */
@@ -35,7 +37,7 @@ export async function watchRelease(client: Client, path: string, out: NodeJS.Wri
       // What only changes by seconds passing isn't worth a line in a log.
       else if (stable(text) !== last) out.write(`${text}\n`);
       last = stable(text);
-      if (release.state === 'completed' || release.state === 'halted' || release.state === 'aborted') {
+      if (isEnd(release.state)) {
         live?.done();
         return WATCH_EXIT[release.state];
       }
@@ -44,4 +46,4 @@ export async function watchRelease(client: Client, path: string, out: NodeJS.Wri
   }
 }
 
-const stable = (text: string): string => text.replaceAll(/last seen \d+ s ago/g, '');
+const stable = (text: string): string => text.replaceAll(/last seen \d+ s ago(, lost in \d+ s)?|\d+ s of soak/g, '');

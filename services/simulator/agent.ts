@@ -2,13 +2,14 @@
  * One simulated child: polls, downloads, runs the stages in file order, reports, asks. It does what the reference agent
  * does, word for word on the wire, with time compressed by a factor.
  */
+import { isEnd, ROLLOUT } from '#domain/strategy.ts';
 import { measure, type Profile, succeeds, type Summary } from './measure.ts';
 import type { Random } from './random.ts';
 import { checkFunctions, readStrategy, type SimRelease, type SimStage } from './strategy.ts';
 import type { Answer, Wire } from './wire.ts';
 
-/** What a child can be made to do wrong, in the middle of its first stage. */
-export const FAULTS = ['fail', 'silent', 'restart', 'drop'] as const;
+/** What a child can be made to do wrong, in the middle of its first stage; `fail-late`: at the end of its last one. */
+export const FAULTS = ['fail', 'fail-late', 'silent', 'restart', 'drop'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 export type AgentState = 'joining' | 'polling' | 'running' | 'waiting' | 'silent' | 'ended';
@@ -29,6 +30,8 @@ export type AgentOptions = {
   /** A cooperative child: it waits as long as `Retry-After` says, not at its own pace. */
   obey: boolean;
   onState(state: AgentState, detail: string): void;
+  /** It runs this version (a folder in fns.zip) of a function from now on, and no other beside it. */
+  onDeployed?(func: string, version: string): void;
 };
 
 const UNDECODABLE_MS = 5_000;
@@ -130,25 +133,39 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     if (first) await actUp();
     const ended = stage.signal ? untilEnd(release, stage) : null;
     ended?.catch(() => {});
-    await timing.sleep(seconds * 1000);
-    let summary = measure(stage, profile, seconds, options.random);
-    if (ended !== null && succeeds(stage, summary)) {
+    const isEarly = await endedBefore(ended, timing.sleep(seconds * 1000));
+    let summary = isEarly
+      ? measure(stage, profile, 0, options.random, 0)
+      : measure(stage, profile, seconds, options.random);
+    if (!isEarly && ended !== null && succeeds(stage, summary)) {
       onState('waiting', stage.name);
       while (!(await send(release, stage, STATUS.SuccessWaiting, stage.onSuccess, summary)))
         await timing.sleep(RESEND_MS);
       await ended;
+      if (fault === 'fail-late' && stage === release.stages.at(-1)) {
+        fault = null;
+        profile = { ...profile, ...FAILING };
+      }
       summary = measure(stage, profile, seconds * 1.5, options.random);
     }
     const good = succeeds(stage, summary);
     const action = good ? stage.onSuccess : stage.onFailure;
+    if (isEnd(action)) options.onDeployed?.(stage.func, action === ROLLOUT ? stage.versions.new : stage.versions.base);
     // A final result is sent once, and lost unless it gets a 200.
     await send(release, stage, good ? STATUS.Completed : STATUS.Failure, action, summary);
     if (!good && first && release.stages.length > 1) throw new ProcessEnded('its first stage failed');
   }
 
+  /** Whether it was told to end before it had measured enough: it then judges what it has. */
+  async function endedBefore(ended: Promise<void> | null, measured: Promise<void>): Promise<boolean> {
+    if (ended === null) return measured.then(() => false);
+    return Promise.race([measured.then(() => false), ended.then(() => true)]);
+  }
+
   /** The fault that this child was given, once. */
   async function actUp(): Promise<void> {
     const now = fault;
+    if (now === 'fail-late') return;
     fault = null;
     if (now === null || now === 'fail') return;
     await timing.sleep(1_000);

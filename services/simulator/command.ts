@@ -17,6 +17,7 @@ type Options = {
   obey?: boolean;
   errorRate?: number;
   fail: number;
+  failLate: number;
   silent: number;
   restart: number;
   drop: number;
@@ -35,6 +36,7 @@ export function addSimulate(program: Command, url: () => string): void {
     .option('--obey', 'wait as long as the manager asks (Retry-After), instead of at their own pace')
     .option('--error-rate <share>', 'median error rate of the new version, 0 to 1', number(0, 1))
     .option('--fail <n>', 'so many report Failure in the first stage', whole(0, 1e6), 0)
+    .option('--fail-late <n>', 'so many report Failure at the end of the last stage', whole(0, 1e6), 0)
     .option('--silent <n>', 'so many fall silent in the first stage', whole(0, 1e6), 0)
     .option('--restart <n>', 'so many restart under a new id in the first stage', whole(0, 1e6), 0)
     .option('--drop <n>', 'so many drop the release and poll again', whole(0, 1e6), 0)
@@ -43,10 +45,10 @@ export function addSimulate(program: Command, url: () => string): void {
 }
 
 async function simulate(url: string, options: Options): Promise<void> {
-  const { fail, silent, restart, drop, poll, ...rest } = options;
-  if (fail + silent + restart + drop > options.children)
+  const { fail, failLate, silent, restart, drop, poll, ...rest } = options;
+  if (fail + failLate + silent + restart + drop > options.children)
     throw new Error('more children are to go wrong than there are');
-  const fleet = startFleet({ ...rest, url, pollMs: poll * 1000, faults: { fail, silent, restart, drop } });
+  const fleet = startFleet({ ...rest, url, pollMs: poll * 1000, faults: { fail, 'fail-late': failLate, silent, restart, drop } });
   const live = process.stdout.isTTY ? createLogUpdate(process.stdout) : null;
   let stopping = false;
   const stop = (): void => {
@@ -68,10 +70,12 @@ async function simulate(url: string, options: Options): Promise<void> {
   }
 }
 
-export function renderFleet({ states, requests, bad, ended }: FleetStats, children: number): string {
+export function renderFleet({ states, requests, bad, ended, versions }: FleetStats, children: number): string {
   const parts = Object.entries(states).flatMap(([state, n]) => (n > 0 ? [`${n} ${state}`] : []));
   const why = ended.length > 0 ? `\n  ended: ${[...new Set(ended)].slice(0, 5).join('; ')}` : '';
-  return `${children} children: ${parts.join(', ')}\n  ${requests} requests, ${bad} of them refused or broken${why}`;
+  const runs = Object.entries(versions).map(([version, n]) => `${n} run ${version}`);
+  const deployed = runs.length > 0 ? `\n  ended a release: ${runs.join(', ')}` : '';
+  return `${children} children: ${parts.join(', ')}${deployed}\n  ${requests} requests, ${bad} of them refused or broken${why}`;
 }
 
 function number(min: number, max: number): (text: string) => number {

@@ -33,6 +33,8 @@ export type FleetStats = {
   requests: number;
   /** Requests that got an answer, whatever it was. */
   answered: number;
+  /** Children by the version that they ended a release with (a folder in fns.zip). */
+  versions: Record<string, number>;
 };
 
 export type Fleet = { stats(): FleetStats; ids(): string[]; stop(): Promise<void> };
@@ -48,6 +50,7 @@ export function startFleet(options: FleetOptions): Fleet {
   const states: AgentState[] = Array.from({ length: children }, () => 'joining');
   const ids: string[] = [];
   const answers: Record<string, number> = {};
+  const versions: (string | undefined)[] = [];
   const ended: string[] = [];
   let bad = 0;
   let requests = 0;
@@ -100,6 +103,9 @@ export function startFleet(options: FleetOptions): Fleet {
         if (state === 'polling') ids[i] = detail;
         if (state === 'ended') ended.push(detail);
       },
+      onDeployed(_, version) {
+        versions[i] = version;
+      },
     });
   });
   for (const agent of agents)
@@ -111,7 +117,10 @@ export function startFleet(options: FleetOptions): Fleet {
     stats() {
       const count: FleetStats['states'] = { joining: 0, polling: 0, running: 0, waiting: 0, silent: 0, ended: 0 };
       for (const state of states) count[state]++;
-      return { states: count, answers: { ...answers }, bad, ended: [...ended], requests, answered };
+      const byVersion: Record<string, number> = {};
+      for (const version of versions)
+        if (version !== undefined) byVersion[version] = (byVersion[version] ?? 0) + 1;
+      return { states: count, answers: { ...answers }, bad, ended: [...ended], requests, answered, versions: byVersion };
     },
     ids: () => ids.filter((id) => id !== undefined),
     async stop() {

@@ -36,8 +36,15 @@ function sample(random: Random, calls: number, median: number, errors: number): 
   return { times, errRate: random.hits(calls, errors) / calls };
 }
 
-export function measure(stage: SimStage, profile: Profile, seconds: number, random: Random): Summary {
-  const calls = Math.max(Math.round(profile.callsPerSecond * seconds), stage.minCalls);
+/** `least`: calls without which the stage wouldn't have come so far. */
+export function measure(
+  stage: SimStage,
+  profile: Profile,
+  seconds: number,
+  random: Random,
+  least = stage.minCalls,
+): Summary {
+  const calls = Math.max(Math.round(profile.callsPerSecond * seconds), least);
   const newCalls = Math.round(calls * stage.newShare);
   const f1 = sample(random, calls - newCalls, profile.f1Ms, profile.f1Errors);
   const f2 = sample(random, newCalls, profile.f2Ms, profile.f2Errors);

@@ -3,8 +3,13 @@ import JSZip from 'jszip';
 import { parse } from 'yaml';
 import { parseGoDuration } from '#domain/duration.ts';
 
+/** Folders of the two versions of a function. */
+export type Versions = { base: string; new: string };
+
 export type SimStage = {
   name: string;
+  func: string;
+  versions: Versions;
   signal: boolean;
   newShare: number;
   conditions: { name: string; operator: string; limit: number; compareWith: 'Minimum' | 'Median' | 'Maximum' }[];
@@ -18,9 +23,11 @@ export type SimRelease = { id: string; stages: SimStage[] };
 
 type Raw = {
   id: string;
+  functions: { name: string; base_version: { path: string }; new_version: { path: string } }[];
   stages: {
     name: string;
     type: string;
+    func_name: string;
     variants: { name: string; trafficPercentage: string }[];
     metrics_conditions?: {
       name: string;
@@ -38,8 +45,11 @@ export function readStrategy(text: string): SimRelease {
     id: raw.id,
     stages: raw.stages.map((stage) => {
       const end = (name: string): string | undefined => stage.end_conditions?.find((c) => c.name === name)?.threshold;
+      const versions = raw.functions.find(({ name }) => name === stage.func_name);
       return {
         name: stage.name,
+        func: stage.func_name,
+        versions: { base: versions?.base_version.path ?? '', new: versions?.new_version.path ?? '' },
         signal: stage.type === 'WaitForSignal',
         newShare: Number(stage.variants.find((v) => v.name === 'new_version')?.trafficPercentage ?? 0) / 100,
         conditions: (stage.metrics_conditions ?? []).map(({ name, threshold, compareWith }) => {

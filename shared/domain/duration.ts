@@ -12,3 +12,15 @@ export function parseGoDuration(text: string): number | null {
   if (ms > LARGEST_MS) return null;
   return text.startsWith('-') ? -ms : ms;
 }
+
+/** A duration as people write it (`1h30m`, `10s`, `0s`); below a millisecond it is rounded. */
+export function durationText(ms: number): string {
+  let left = Math.round(ms);
+  const parts = (['h', 'm', 's', 'ms'] as const).map((unit) => {
+    const size = UNITS[unit] ?? 1;
+    const count = Math.floor(left / size);
+    left -= count * size;
+    return count === 0 ? '' : `${count}${unit}`;
+  });
+  return parts.join('') || '0s';
+}

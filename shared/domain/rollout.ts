@@ -220,7 +220,8 @@ export function gatePassed(
   if (here !== undefined) return here.gates.includes(stage);
   if (n === 0) return isOnItsOwn(plan) && goesOn(rollout);
   // A copy of the rollout from before the location was opened knows nothing of its gates.
-  const known = plan.direct ? rollout.closed.locations > 0 : n <= started.locations;
+  const places = isByCohorts(plan) ? started.waves : started.locations;
+  const known = plan.direct ? rollout.closed.locations > 0 : n <= places;
   if (!known) return false;
   return [...aside, ...shut].find((each) => each.n === n)?.gates.includes(stage) ?? true;
 }

@@ -1,9 +1,9 @@
 /** What the operator API takes and gives. The OpenAPI document is generated from these schemas. */
 import { z } from 'zod';
 import { CHILD_ID, RELEASE_ID } from '#domain/ids.ts';
-import { PRESET_NAMES } from '#domain/plan.ts';
 import { ROLLOUT_STATES } from '#domain/rollout.ts';
 import { RELEASE_STATUSES, STAGE_STATUSES } from '#domain/status.ts';
+import { planRequest } from './plan.ts';
 import { finding } from './problem.ts';
 
 const count = z.int().min(0);
@@ -11,7 +11,7 @@ const time = z.iso.datetime();
 const releaseStatus = z.enum(RELEASE_STATUSES);
 const stageStatus = z.enum(STAGE_STATUSES);
 
-const releaseId = z.string().regex(RELEASE_ID, 'is 1 to 64 of A-Z a-z 0-9 . _ - and neither . nor ..');
+export const releaseId = z.string().regex(RELEASE_ID, 'is 1 to 64 of A-Z a-z 0-9 . _ - and neither . nor ..');
 const childId = z.string().regex(CHILD_ID, 'is 1 to 128 of A-Z a-z 0-9 . _ : -');
 
 export const releaseIdParam = z.object({ id: releaseId });
@@ -30,16 +30,58 @@ export const childrenQuery = pageQuery.extend({
   status: releaseStatus.optional().meta({ description: 'Only children with this release status' }),
 });
 
-const presetName = z.enum(PRESET_NAMES, `is one of ${PRESET_NAMES.join(', ')}`);
+export const plan = z
+  .looseObject({ name: z.string().meta({ description: 'The preset that it was made from, or custom' }) })
+  .meta({ id: 'Plan', description: 'In its long form; of regions only their number' });
 
-export const plan = z.object({ name: z.enum(PRESET_NAMES) }).meta({ id: 'Plan' });
-export const startRequest = z.strictObject({
-  plan: z
-    .union([presetName, z.strictObject({ name: presetName })], `is one of ${PRESET_NAMES.join(', ')}`)
+const version = z
+  .int()
+  .min(0)
+  .optional()
+  .meta({ description: 'The release’s version that this was decided on; when it has changed since: 409' });
+const reason = z.string().min(1).max(1000).optional().meta({ description: 'For people, and the audit' });
+const locationId = z.string().min(1).max(128);
+const planGiven = planRequest
+  .optional()
+  .meta({ description: 'A preset’s name, or a plan; by default the one in the release file, or global-incremental' });
+
+export const startRequest = z.strictObject({ plan: planGiven, version });
+export const previewRequest = z.strictObject({ plan: planGiven });
+export const pauseRequest = z.strictObject({ version, reason });
+export const resumeRequest = z.strictObject({ location: locationId.optional(), version, reason });
+export const promoteRequest = z.strictObject({
+  location: locationId.optional(),
+  stage: z.string().min(1).optional().meta({ description: 'A stage that waits for approval' }),
+  wave: z.boolean().optional().meta({ description: 'Approves the next wave' }),
+  child: childId.optional().meta({ description: 'Ends the stage of this child alone' }),
+  now: z
+    .boolean()
     .optional()
-    .meta({ description: 'A preset’s name; by default the one in the release file, or global-incremental' }),
+    .meta({ description: 'Ends the stage for those who wait in it, though its conditions don’t hold' }),
+  confirm: z
+    .boolean()
+    .optional()
+    .meta({ description: 'Needed for a child that is InProgress: it rolls out code that it hasn’t tried' }),
+  version,
+  reason,
 });
-export const abortRequest = z.strictObject({ reason: z.string().min(1).max(1000).optional() });
+export const abortRequest = z.strictObject({ location: locationId.optional(), version, reason });
+export const retryRequest = z.strictObject({
+  location: locationId.optional(),
+  children: z.array(childId).min(1).max(1000).optional(),
+  version,
+  reason,
+});
+export const skipRequest = z.strictObject({ location: locationId, version, reason });
+export const ejectRequest = z.strictObject({ child: childId, version, reason });
+export const revertRequest = z.strictObject({
+  location: locationId.optional(),
+  release_held: z.boolean().optional().meta({
+    description: 'Children held in a stage are let through, so that they can be reached; by default as the plan has it',
+  }),
+  version,
+  reason,
+});
 
 export const published = z.object({ id: z.string(), warnings: z.array(finding) }).meta({ id: 'Published' });
 
@@ -57,13 +99,32 @@ const stageProgress = z
   .meta({ id: 'StageProgress', description: 'Children by effective status; a status that none has is absent' });
 
 const location = z
-  .object({ id: z.string(), children: count.nullable(), stages: z.array(stageProgress) })
+  .object({
+    id: z.string(),
+    children: count.nullable().meta({ description: 'Enrolled when it opened; null: it is still being enrolled' }),
+    enrolled: count.meta({ description: 'So far, late joiners too' }),
+    held: z.string().nullable().meta({ description: 'Why nothing goes on here' }),
+    failed: count,
+    lost: count,
+    stages: z.array(stageProgress),
+  })
   .meta({ id: 'LocationProgress' });
+
+const aside = z
+  .object({
+    id: z.string(),
+    as: z.enum(['skipped', 'aborted', 'reverting', 'reverted']),
+    reason: z.string(),
+    children: count,
+    release: z.string().nullable().meta({ description: 'The release that takes it back' }),
+  })
+  .meta({ id: 'LocationAside', description: 'A location that was left out: its children stay where they are' });
 
 const waitingChild = z.object({
   id: z.string(),
   silent_seconds: count.nullable().meta({ description: 'Since its last sign of life; null: it is no longer known' }),
   left_release: z.boolean().meta({ description: 'It polls although it has the release: it has dropped it' }),
+  lost_in_seconds: count.nullable().meta({ description: 'Where the plan has lost children: until it is one' }),
 });
 const waiting = z
   .object({
@@ -90,17 +151,64 @@ export const release = z
     warnings: z.array(finding),
     progress: z.object({
       children: z.object(countPer(RELEASE_STATUSES)),
-      not_enrolled: z.object({ silent: count }),
+      lost: count,
+      overdue: count,
+      ejected: count,
+      not_enrolled: z.object({
+        silent: count.meta({ description: 'At the start, for longer than FRESH_FOR' }),
+        outside: count.meta({ description: 'Of every region' }),
+      }),
+      waves_started: count,
       locations_through: count,
       locations_to_come: count,
       locations: z.array(location).meta({ description: 'Those that have the release now' }),
+      aside: z.array(aside),
       stages: z.array(stageProgress).meta({ description: 'Over all locations' }),
     }),
+    reverted_by: z.string().nullable().meta({ description: 'The release that takes this one back' }),
     waiting: z.array(waiting),
   })
   .meta({ id: 'Release' });
 export type ReleaseView = z.infer<typeof release>;
 export type StageProgressView = z.infer<typeof stageProgress>;
+
+const seconds = z.number().nullable().meta({ description: 'After the start, at the earliest; null: not known' });
+
+export const preview = z
+  .object({
+    plan: plan.nullable(),
+    faults: z.array(finding).meta({ description: 'A start would be refused for each of them' }),
+    conflicts: z.array(z.object({ release: z.string(), functions: z.array(z.string()) })),
+    children: z.object({
+      known: count,
+      silent: count.meta({ description: 'Not lately heard of: they would be left out' }),
+      outside: count.meta({ description: 'Of every region' }),
+      untargeted: count,
+      enrolled: count,
+    }),
+    looked_at: z.number().meta({ description: 'Share of the fleet that was looked at; below 1 all numbers are estimates' }),
+    locations: z.object({
+      count,
+      first: z
+        .array(
+          z.object({ id: z.string(), wave: count, children: count, opens_after_seconds: seconds, through_after_seconds: seconds }),
+        )
+        .meta({ description: 'In their order, at most 1,000' }),
+    }),
+    waves: z.array(z.object({ wave: count, locations: count, children: count, opens_after_seconds: seconds })),
+    earliest_end_seconds: seconds,
+    bytes: z.object({ each: count, all: count }),
+    revert: z
+      .object({
+        done: count.meta({ description: 'They would get the version from before' }),
+        held: count.meta({ description: 'In a WaitForSignal stage: they stay there; with release_held they briefly run the new version' }),
+        unreachable: count.meta({ description: 'In an A/B stage: nothing reaches them before it ends' }),
+      })
+      .nullable()
+      .meta({ description: 'What taking it back now would come to' }),
+  })
+  .meta({ id: 'Preview' });
+export type PreviewView = z.infer<typeof preview>;
 
 export const releaseItem = release
   .pick({
@@ -134,6 +242,11 @@ export const releaseChild = z
     location: z.string().nullable(),
     attempt: z.int().nullable(),
     left_release: z.boolean(),
+    lost: z.boolean(),
+    overdue: z.boolean(),
+    ejected: z.boolean(),
+    late_joiner: z.boolean(),
+    waits_for: z.string().nullable(),
     stages: z.array(z.object({ name: z.string(), type: z.string(), status: stageStatus, summary: summary.nullable() })),
   })
   .meta({ id: 'ReleaseChild' });

@@ -10,3 +10,7 @@ export const pathParts = (path: string): (string | number)[] =>
     .split(/[.[\]]+/)
     .filter((part) => part !== '')
     .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+
+/** Whether a path leads to what another leads to, or into it. */
+export const isWithin = (path: string, outer: string): boolean =>
+  path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);

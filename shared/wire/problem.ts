@@ -10,9 +10,12 @@ export const PROBLEMS = {
   'wrong-state': { status: 409, retryable: false, title: "The release's state does not allow this" },
   'child-active': { status: 409, retryable: false, title: 'The child is active' },
   'changed-meanwhile': { status: 409, retryable: true, title: 'The release changed meanwhile' },
+  'stale-version': { status: 409, retryable: false, title: 'The release has changed since it was looked at' },
+  'conflicting-release': { status: 409, retryable: false, title: 'Another release touches the same functions' },
   'too-large': { status: 413, retryable: false, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, retryable: false, title: 'The body has the wrong media type' },
   'invalid-release': { status: 422, retryable: false, title: 'The release has faults' },
+  'invalid-plan': { status: 422, retryable: false, title: 'The plan has faults' },
   internal: { status: 500, retryable: false, title: 'Something unexpected went wrong' },
   unavailable: { status: 503, retryable: true, title: 'The manager cannot reach Redis' },
 } as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;

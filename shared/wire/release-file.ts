@@ -1,10 +1,13 @@
 /** release.yml: from bytes to a strategy, with every fault at once and where it is. */
 import { z } from 'zod';
 import { RELEASE_ID } from '#domain/ids.ts';
-import { PRESET_NAMES } from '#domain/plan.ts';
+import { geoFaults } from '#domain/geo/faults.ts';
+import type { Plan } from '#domain/plan.ts';
+import { planStageFaults } from '#domain/plan-check.ts';
 import type { Finding, Findings, Strategy } from '#domain/strategy.ts';
 import { checkStrategy, type StrategyFault } from '#domain/strategy-check.ts';
-import { pathParts, pathText } from './path.ts';
+import { isWithin, pathParts, pathText } from './path.ts';
+import { readPlan, underPlan } from './plan.ts';
 import { readReleaseYaml } from './release-yaml.ts';
 
 const NO_VERSION = { path: '', env: '' };
@@ -75,10 +78,7 @@ function schemaOf(lenient: boolean) {
         'needs at least one stage',
       ),
       rollback: or(z.object({ action: rollback }, 'is missing or no mapping'), { action: { function: '' } }),
-      plan: or(
-        z.union([z.string(), z.strictObject({ name: z.string() })], 'is the name of a plan').optional(),
-        undefined,
-      ),
+      plan: z.unknown().optional(),
     },
     'is no mapping',
   );
@@ -87,7 +87,7 @@ function schemaOf(lenient: boolean) {
 const STRICT = schemaOf(false);
 const LENIENT = schemaOf(true);
 
-export type ReleaseFile = { strategy: Strategy; planName: string | undefined };
+export type ReleaseFile = { strategy: Strategy; plan: Plan | undefined };
 
 type ReadFile = Findings & {
   /** Null where there is nothing to publish. */
@@ -113,19 +113,22 @@ export function readReleaseFile(bytes: Buffer): ReadFile {
   });
   if (!read.success) return { faults: shape.map(located), warnings: [], file: null, functions: [], located };
 
-  const { plan, ...strategy } = read.data;
+  const { plan: given, ...strategy } = read.data;
   const { faults, warnings } = checkStrategy(strategy);
+  const ofStages = (plan: Plan): StrategyFault[] =>
+    [...planStageFaults(plan, strategy), ...geoFaults(plan)].filter((fault) => !followsFrom(underPlan(fault), shape));
+  const { plan, faults: ofPlan } = given === undefined ? { plan: undefined, faults: [] } : readPlan(given, ofStages);
   const all = [
     ...shape,
     ...faults.filter((fault) => !followsFrom(fault, shape)),
     ...quotedNumbers(strategy, yaml.isQuoted),
-    ...planFaults(plan),
+    ...ofPlan.map(underPlan),
   ];
   const broken = (path: string): boolean => shape.some((fault) => isWithin(fault.path, path));
   return {
     faults: all.map(located),
     warnings: strict.success ? warnings.map(located) : [],
-    file: strict.success ? { strategy, planName: typeof plan === 'object' ? plan.name : plan } : null,
+    file: strict.success && plan !== null ? { strategy, plan } : null,
     functions: strategy.functions.filter((_, i) => !broken(`functions[${i}]`)),
     located,
   };
@@ -135,21 +138,11 @@ export function readReleaseFile(bytes: Buffer): ReadFile {
 const followsFrom = ({ path, from }: StrategyFault, shape: readonly Finding[]): boolean =>
   shape.some((wrong) => isWithin(path, wrong.path) || (from !== undefined && decides(wrong.path, from)));
 
-const isWithin = (path: string, outer: string): boolean =>
-  path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
-
 /** Whether what stands at a path is the list, one of its items, or that field of one. */
 function decides(path: string, { list, field }: { list: string; field: string }): boolean {
   if (!isWithin(path, list)) return false;
   const inside = path.slice(list.length).replace(/^\[\d+\]/, '');
   return inside === '' || inside === `.${field}`;
-}
-
-function planFaults(plan: string | { name: string } | undefined): Finding[] {
-  const name = typeof plan === 'object' ? plan.name : plan;
-  if (name === undefined || (PRESET_NAMES as readonly string[]).includes(name)) return [];
-  const path = typeof plan === 'object' ? 'plan.name' : 'plan';
-  return [{ path, message: `is one of ${PRESET_NAMES.join(', ')}, not "${name}"` }];
 }
 
 /** Agents read a percentage as a number, and a text in quotes is none. */

@@ -45,8 +45,10 @@ export function createOperator(url: string, token: string) {
       JSON.parse((await raw(method, path, body)).text) as Problem,
     publish: async (id: string): Promise<void> =>
       void (await ok('POST', '/releases', form(sieveYml(id), await sieveZip()))),
-    start: (id: string, plan?: string) =>
+    start: (id: string, plan?: string | object) =>
       ok<ReleaseView>('POST', `/releases/${id}/start`, plan === undefined ? {} : { plan }),
+    /** Pause, resume, promote and so on. */
+    control: (id: string, name: string, body: object = {}) => ok<ReleaseView>('POST', `/releases/${id}/${name}`, body),
     abort: (id: string) => ok<ReleaseView>('POST', `/releases/${id}/abort`, {}),
     show: (id: string) => ok<ReleaseView>('GET', `/releases/${id}`),
     child: (release: string, id: string) => ok<ReleaseChildView>('GET', `/releases/${release}/children/${id}`),

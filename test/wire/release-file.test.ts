@@ -1,11 +1,13 @@
 import JSZip from 'jszip';
 import { describe, expect, it } from 'vitest';
 import { checkFunctionsZip, packFunctions } from '#bundle/functions-zip.ts';
+import { PRESET_NAMES, PRESETS } from '#domain/plan.ts';
 import { sieveYml, sieveZip } from '#test/harness/release-files.ts';
 import { readReleaseFile } from '#wire/release-file.ts';
 
 const read = (text: string) => readReleaseFile(Buffer.from(text));
 const LIMIT = 1024 * 1024;
+const PRESETS_ARE = `is one of ${PRESET_NAMES.join(', ')}`;
 
 describe('release.yml', () => {
   it('is read as agents read it', () => {
@@ -26,8 +28,56 @@ describe('release.yml', () => {
   });
 
   it('takes a plan, by name or as a mapping', () => {
-    expect(read(sieveYml('1', 'plan: location-sequential')).file?.planName).toBe('location-sequential');
-    expect(read(sieveYml('1', 'plan: { name: global-incremental }')).file?.planName).toBe('global-incremental');
+    const planOf = (plan: string) => read(sieveYml('1', `plan: ${plan}`)).file?.plan;
+    expect(planOf('location-sequential')).toBe(PRESETS['location-sequential']);
+    expect(planOf('{ name: global-incremental }')).toEqual(PRESETS['global-incremental']);
+    expect(planOf('{ name: waves, waves: 2, advance: { approval: { stages: [Canary], waves: true } } }')).toEqual({
+      ...PRESETS.waves,
+      waves: { kind: 'fixed', size: 2 },
+      advance: { ...PRESETS.waves.advance, approval: { stages: ['Canary'], waves: true } },
+    });
+    expect(planOf('')).toBeUndefined();
+  });
+
+  it('says where a plan has faults, those that its stages bring about too', () => {
+    const plan = `plan:
+  waves: 0
+  advance:
+    quorum: "95"
+    soka: 5m
+    metrics: worst
+    approval: { stages: [Canary, Test, Nowhere] }
+  failure:
+    all: { share: 10 }`;
+    const yml = sieveYml('21', plan).replace('compareWith: Median', 'compareWith: Maximum');
+    const { faults, file } = read(yml);
+    expect(file).toBeNull();
+    expect(faults.map(({ path, message }) => `${path} ${message}`)).toEqual([
+      'plan.waves is a whole number from 1 to 1000000, doubling, all, or a mapping with percent, not "0" (line 50)',
+      'plan.advance.soka is no key here: there are quorum, min_children, soak, metrics, approval (line 53)',
+      "plan.advance.quorum 95 can't be reached once the budget of failure.all is used: at most 90 (line 52)",
+      'plan.advance.approval.stages[1] "Test" is no WaitForSignal stage: children end it themselves, whoever approves (line 55)',
+      'plan.advance.approval.stages[2] "Nowhere" is none of the stages (line 55)',
+      'plan.advance.metrics "Canary" compares responseTime with Maximum: only medians and error rates are aggregated (line 54)',
+    ]);
+    const broken = yml.replace('name: Test', 'name: [Test]').replace('type: WaitForSignal', 'type: [x]');
+    expect(read(broken).faults.map(({ path }) => path)).toEqual([
+      'stages[0].type',
+      'stages[1].name',
+      'plan.waves',
+      'plan.advance.soka',
+      'plan.advance.quorum',
+    ]);
+  });
+
+  it('names the plan where what is missing in it is the fault', () => {
+    expect(read(sieveYml('1', 'plan:\n  failure: { all: { count: 1 } }')).faults).toEqual([
+      {
+        path: 'plan.advance.quorum',
+        message:
+          "100 can't be reached once the budget of failure.all is used: failed children stay in the count (line 50)",
+      },
+    ]);
   });
 
   it('says where a fault is, all of them at once', () => {
@@ -66,7 +116,7 @@ describe('release.yml', () => {
       'stages[0].variants[0].name is base_version or new_version, not "old" (line 13)',
       'stages[0].variants needs base_version once (line 13)',
       'stages[0].end_action.onFailure "Canary" is the stage itself (line 21)',
-      'plan is one of global-incremental, location-sequential, not "everywhere" (line 49)',
+      `plan ${PRESETS_ARE}, not "everywhere" (line 49)`,
     ]);
     expect(
       faultsOf((yml) =>
@@ -79,14 +129,11 @@ describe('release.yml', () => {
       'stages[0] is no mapping (line 9)',
       'stages[1].variants[1] is no mapping (line 15)',
       'stages[1].end_conditions[0].threshold "soon" is no duration such as 10s or 1h30m (line 20)',
-      'plan is one of global-incremental, location-sequential, not "everywhere" (line 50)',
+      `plan ${PRESETS_ARE}, not "everywhere" (line 50)`,
     ]);
     expect(
       faultsOf((yml) => yml.replace('name: Canary', 'name: [x]').replace('plan: everywhere', 'plan: { name: x }')),
-    ).toEqual([
-      'stages[0].name is missing or no text (line 9)',
-      'plan.name is one of global-incremental, location-sequential, not "x" (line 49)',
-    ]);
+    ).toEqual(['stages[0].name is missing or no text (line 9)', `plan.name ${PRESETS_ARE}, not "x" (line 49)`]);
   });
 
   it.each<[string, string, string]>([

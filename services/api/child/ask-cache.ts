@@ -16,6 +16,10 @@ export type Standing = {
   stage: number;
   status: StageStatus;
   location: string;
+  /** The location's place in the order of locations; 0: it is the child itself. */
+  n: number;
+  /** The stages before this one were ended by an operator's hand. */
+  hand: number;
   /** The stage with which its release ended, or -1. */
   end: number;
   /** When it must be read again (ms of Redis' clock) so that its last-seen time is kept fresh. */

@@ -54,11 +54,19 @@ export function createEndStage({ config, children, cache, moves, signs, clock, w
   return { /** From memory; null where the child has to be read. */ remembered: asks.get, answer: read };
 }
 
-const standingIn = ({ statuses, finals, location }: RecordHead, stage: number) => ({
+const standingIn = ({ statuses, finals, location, n, hand }: RecordHead, stage: number) => ({
   status: Number(statuses[stage]) as StageStatus,
   location,
+  n,
+  hand,
   end: finals.search(/[1-9]/),
 });
 
-const mayEnd = (rollout: Rollout, { stage, status, location, end }: Omit<Standing, 'until'>): boolean =>
-  mayEndStage(status, gatePassed(rollout, location, stage, end));
+/**
+ * A child still InProgress is let through only by an operator's hand, or where it takes a release back: there it runs
+ * nothing but the version from before.
+ */
+function mayEnd(rollout: Rollout, { stage, status, location, n, hand, end }: Omit<Standing, 'until'>): boolean {
+  if (stage < hand || rollout.plan.compensates !== null) return true;
+  return mayEndStage(status, gatePassed(rollout, { id: location, n }, stage, end));
+}

@@ -1,6 +1,6 @@
 /** `POST /poll`: one read; a write only for what changed, and that goes through the queue. */
 import { randomUUID } from 'node:crypto';
-import { offers } from '#domain/rollout.ts';
+import { offers, type Rollout } from '#domain/rollout.ts';
 import { packArea } from '#store/area-codec.ts';
 import type { Join, PollView } from '#store/child-store.ts';
 import { pollRequest } from '#wire/child.ts';
@@ -30,14 +30,18 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
     return area !== join.area || childCount !== join.childCount;
   }
 
+  /** Of the releases that it may have now, the one that comes first. */
   async function firstOffer({ offers: pending }: PollView): Promise<string> {
-    for (const { release, epoch } of pending) {
+    let first: { release: string; priority: number } | null = null;
+    for (const { release, epoch, n } of pending) {
       let entry = await cache.get(release);
       // An offer newer than the copy of its rollout: the news of the start is still on its way.
-      if (entry !== null && entry.rollout.epoch < epoch) entry = await cache.reload(release);
-      if (entry !== null && offers(entry.rollout, epoch)) return release;
+      if (entry !== null && isOlder(entry.rollout, epoch, n)) entry = await cache.reload(release);
+      if (entry === null || !offers(entry.rollout, epoch, n)) continue;
+      const { priority } = entry.rollout.plan;
+      if (first === null || priority > first.priority) first = { release, priority };
     }
-    return '';
+    return first?.release ?? '';
   }
 
   /** Holds the answer while there is no offer, if answers are held. */
@@ -86,6 +90,9 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
       (await known(text, gone)) ?? (await checked(text, gone)),
   };
 }
+
+const isOlder = ({ epoch, started }: Rollout, offered: number, n: number): boolean =>
+  epoch < offered || (epoch === offered && started.locations < n && started.waves < n);
 
 /** Neither id needs an escape in JSON. */
 const answerOf = (id: string, release: string): string => `{"id":"${id}","new_release":"${release}"}`;

@@ -3,18 +3,15 @@ import { readFile, rm } from 'node:fs/promises';
 import type { Context } from 'koa';
 import { koaBody } from 'koa-body';
 import { rankRange } from '#domain/record.ts';
-import { DEFAULT_PLAN, PRESETS } from '#domain/plan.ts';
-import { abortRollout, canBecome, type Rollout, startRollout } from '#domain/rollout.ts';
+import type { Rollout } from '#domain/rollout.ts';
 import { ReleaseStatus, type ReleaseStatusName } from '#domain/status.ts';
-import type { TickProducer } from '#queue/producers.ts';
+import type { TickProducer, WalkProducer } from '#queue/producers.ts';
 import type { Keys } from '#store/keys.ts';
 import { isCursor, pageOf as readPage } from '#store/pages.ts';
 import type { Client } from '#store/redis.ts';
 import type { Clock } from '#store/redis-clock.ts';
-import type { Release } from '#store/release-store.ts';
 import type { Stores } from '#store/stores.ts';
 import {
-  abortRequest,
   childParams,
   childrenQuery,
   pageOf,
@@ -24,46 +21,30 @@ import {
   releaseChild,
   releaseIdParam,
   releaseItem,
-  startRequest,
 } from '#wire/operator.ts';
 import { ProblemError } from '#wire/problem.ts';
 import type { Publisher } from '../publisher.ts';
+import type { Changes, Found } from './changes.ts';
+import type { Events } from './events.ts';
 import { type OperatorRoute, route } from './route.ts';
-import { readsAs, releaseChildView, releaseItem as itemView, releaseView } from './views.ts';
-
-const WRITE_TRIES = 5;
+import { childWaits, readsAs, releaseChildView, releaseItem as itemView, releaseView } from './views.ts';
 
 export type OperatorDeps = Stores & {
   client: Client;
   keys: Keys;
   clock: Clock;
   ticks: Pick<TickProducer, 'schedule'>;
+  walks: Pick<WalkProducer, 'add'>;
   publish: Publisher;
+  events: Pick<Events, 'listen'>;
   freshForMs: number;
+  seenPrecisionMs: number;
   bundleLimit: number;
 };
 
-export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
+export function releaseRoutes(deps: OperatorDeps, { find }: Changes): OperatorRoute[] {
   const { releases, children, clock } = deps;
-  const show = async (known: Release, rollout: Rollout) => releaseView(known, rollout, deps, clock.now());
-
-  async function find(id: string): Promise<{ release: Release; rollout: Rollout }> {
-    const [found, rollout] = await Promise.all([releases.release(id), releases.rollout(id)]);
-    if (found === null || rollout === null) throw new ProblemError('not-found', `there is no release ${id}`);
-    return { release: found, rollout };
-  }
-
-  /** Reads, decides and writes under the guard; a scheduler that wrote in between only costs another try. */
-  async function change(id: string, decideNext: (rollout: Rollout) => Promise<Rollout> | Rollout): Promise<Rollout> {
-    for (let i = 0; i < WRITE_TRIES; i++) {
-      const { rollout } = await find(id);
-      const next = await decideNext(rollout);
-      if (next === rollout) return rollout;
-      const written = await releases.write(rollout, next);
-      if (written !== false) return written;
-    }
-    throw new ProblemError('changed-meanwhile', `release ${id} changed while this was decided, try again`);
-  }
+  const show = async ({ release: known, rollout }: Found) => releaseView(known, rollout, deps, clock.now());
 
   const publishRoute = route({
     method: 'post',
@@ -107,57 +88,7 @@ export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
     responses: { 200: { description: 'The release', schema: release } },
     problems: ['not-found'],
     async handle({ params: { id } }) {
-      const found = await find(id);
-      return { status: 200, body: await show(found.release, found.rollout) };
-    },
-  });
-
-  const startRoute = route({
-    method: 'post',
-    path: '/releases/:id/start',
-    summary: 'Start a release; starting it again the same way is no error',
-    params: releaseIdParam,
-    body: startRequest,
-    responses: { 200: { description: 'The release', schema: release } },
-    problems: ['bad-request', 'not-found', 'wrong-state', 'changed-meanwhile'],
-    async handle({ params: { id }, body }) {
-      const { release: found, rollout: before } = await find(id);
-      const named = typeof body.plan === 'object' ? body.plan.name : body.plan;
-      const plan = named === undefined ? (before.plan ?? PRESETS[DEFAULT_PLAN]) : PRESETS[named];
-      await releases.addUnfinished(id);
-      const rollout = await change(id, (current) => {
-        if (current.state === 'running' && current.plan.name === plan.name) return current;
-        if (current.state !== 'published')
-          throw new ProblemError(
-            'wrong-state',
-            `release ${id} is ${current.state} under ${current.plan.name}: only a published one can be started`,
-          );
-        const now = clock.now();
-        return startRollout(current, plan, now, now - deps.freshForMs);
-      });
-      await deps.ticks.schedule(id);
-      await releases.look(id);
-      return { status: 200, body: await show(found, rollout) };
-    },
-  });
-
-  const abortRoute = route({
-    method: 'post',
-    path: '/releases/:id/abort',
-    summary: 'Abort a release: nobody more gets it, children underway stay in their stage',
-    params: releaseIdParam,
-    body: abortRequest,
-    responses: { 200: { description: 'The release', schema: release } },
-    problems: ['bad-request', 'not-found', 'wrong-state', 'changed-meanwhile'],
-    async handle({ params: { id }, body }) {
-      const { release: found } = await find(id);
-      const rollout = await change(id, (current) => {
-        if (current.state === 'aborted') return current;
-        if (!canBecome(current.state, 'aborted'))
-          throw new ProblemError('wrong-state', `release ${id} is ${current.state}: there is nothing to abort`);
-        return abortRollout(current, clock.now(), body.reason ?? 'aborted by an operator');
-      });
-      return { status: 200, body: await show(found, rollout) };
+      return { status: 200, body: await show(await find(id)) };
     },
   });
 
@@ -192,7 +123,8 @@ export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
   async function oneChild(rollout: Rollout, childId: string) {
     const [record, [details]] = await Promise.all([children.record(rollout.tag, childId), children.details([childId])]);
     if (record === null && details == null) throw new ProblemError('not-found', `there is no child ${childId}`);
-    return releaseChildView(childId, rollout, record, details?.leftAt ?? null);
+    const wait = await childWaits(childId, rollout, record, deps, clock.now());
+    return releaseChildView(childId, rollout, record, details?.leftAt ?? null, wait);
   }
 
   const childRoute = route({
@@ -208,7 +140,7 @@ export function releaseRoutes(deps: OperatorDeps): OperatorRoute[] {
     },
   });
 
-  return [publishRoute, listRoute, showRoute, startRoute, abortRoute, childrenRoute, childRoute];
+  return [publishRoute, listRoute, showRoute, childrenRoute, childRoute];
 }
 
 /** The two files of a multipart body; formidable keeps them in the system's temporary folder until they're read. */

@@ -21,6 +21,8 @@ export type OperatorRoute = {
   params?: z.ZodObject;
   query?: z.ZodObject;
   body?: z.ZodType;
+  /** Its body may be as large as a bundle: plans hold polygons. */
+  large?: boolean;
   /** The parts of a multipart body, for the document; the handler reads them itself. */
   multipart?: Record<string, string>;
   responses: Record<number, { description: string; schema?: z.ZodType }>;
@@ -42,12 +44,17 @@ export function route<P extends z.ZodObject, Q extends z.ZodObject, B extends z.
   return definition as unknown as OperatorRoute;
 }
 
+/** Bytes of a body. */
+export type BodyLimits = { usual: number; large: number };
+
 const PREFIX = '/api/v1';
 
-export function mountRoutes(router: Router, routes: readonly OperatorRoute[], bodyLimit: number): void {
-  const json = koaBody({ jsonLimit: bodyLimit, json: true, text: false, urlencoded: false, multipart: false });
+export function mountRoutes(router: Router, routes: readonly OperatorRoute[], limits: BodyLimits): void {
+  const upTo = (jsonLimit: number): Middleware =>
+    koaBody({ jsonLimit, json: true, text: false, urlencoded: false, multipart: false });
+  const [json, large] = [upTo(limits.usual), upTo(limits.large)];
   for (const each of routes) {
-    const middlewares: Middleware[] = each.body === undefined ? [] : [json];
+    const middlewares: Middleware[] = each.body === undefined ? [] : [each.large === true ? large : json];
     router[each.method](PREFIX + each.path, ...middlewares, async (ctx: Context) => {
       const body = each.body === undefined ? undefined : check(each.body, bodyOf(ctx), 'the body');
       const params = each.params === undefined ? {} : check(each.params, ctx['params'], 'the path');

@@ -1,7 +1,19 @@
 /** How a release, and a child in it, read to operators. */
-import { type Counts, inRelease, inStage, stageMetrics } from '#domain/counts.ts';
-import { gatePassed, type OpenLocation, type Rollout } from '#domain/rollout.ts';
+import { bothCounts } from '#domain/budget.ts';
+import { addCounts, type Counts, ejected, inRelease, inStage, marked, stageMetrics } from '#domain/counts.ts';
+import { enrolledIn } from '#domain/gates.ts';
+import { MARK } from '#domain/marks.ts';
 import { endedAt } from '#domain/record.ts';
+import {
+  compensationId,
+  gatePassed,
+  isByCohorts,
+  isOnItsOwn,
+  isWithdrawn,
+  type OpenLocation,
+  parseMembership,
+  type Rollout,
+} from '#domain/rollout.ts';
 import {
   effectiveReleaseStatus,
   effectiveStageStatus,
@@ -12,21 +24,26 @@ import {
   type StageStatusName,
 } from '#domain/status.ts';
 import { unpackSummary } from '#domain/summary.ts';
+import { childWait } from '#domain/waiting-child.ts';
 import { type Wait, waitsOf } from '#domain/waiting.ts';
+import type { LocationView } from '#domain/decide.ts';
 import type { ChildDetails } from '#store/child-store.ts';
 import type { StoredRecord } from '#store/record-codec.ts';
 import type { Release } from '#store/release-store.ts';
 import type { Aggregates } from '#store/snapshot-store.ts';
 import type { Stores } from '#store/stores.ts';
 import type { ReleaseChildView, ReleaseView, StageProgressView } from '#wire/operator.ts';
+import { planView } from '#wire/plan-view.ts';
 
 const NAMED_CHILDREN = 10;
 
 const isoTime = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
-/** Only an abort takes an offer back: a child that is held reads Todo and may yet get the release. */
-export const readsAs = (rollout: Rollout, status: ReleaseStatus): ReleaseStatus =>
-  effectiveReleaseStatus(status, rollout.state === 'aborted');
+const WITHDRAWN: readonly Rollout['state'][] = ['aborted', 'reverting', 'reverted'];
+
+/** Only what can't be undone takes an offer back: a child that is held reads Todo and may yet get the release. */
+export const readsAs = (rollout: Rollout, status: ReleaseStatus, n = 0): ReleaseStatus =>
+  effectiveReleaseStatus(status, WITHDRAWN.includes(rollout.state) || isWithdrawn(rollout, n));
 
 export function releaseItem({ strategy, publishedAt }: Release, rollout: Rollout) {
   return {
@@ -35,7 +52,7 @@ export function releaseItem({ strategy, publishedAt }: Release, rollout: Rollout
     type: strategy.type,
     state: rollout.state,
     reason: rollout.reason,
-    plan: { name: rollout.plan.name as ReleaseView['plan']['name'] },
+    plan: { name: rollout.plan.name },
     published_at: new Date(publishedAt).toISOString(),
     started_at: isoTime(rollout.startedAt),
     ended_at: isoTime(rollout.endedAt),
@@ -45,11 +62,11 @@ export function releaseItem({ strategy, publishedAt }: Release, rollout: Rollout
 export async function releaseView(
   release: Release,
   rollout: Rollout,
-  { snapshots, children }: Pick<Stores, 'snapshots' | 'children'>,
+  { snapshots, children, releases }: Pick<Stores, 'snapshots' | 'children' | 'releases'>,
   now: number,
 ): Promise<ReleaseView> {
-  const aggregates = await snapshots.aggregates(rollout);
-  const waits = waitsOf(rollout, { ...aggregates, partitions: children.partitions });
+  const [aggregates, plan] = await Promise.all([snapshots.aggregates(rollout), releases.plan(rollout.release)]);
+  const waits = waitsOf(rollout, { ...aggregates, partitions: children.partitions }, now);
   const waiting = await Promise.all(
     waits.map(async (wait) => {
       const ids = await namesIn(wait, rollout, aggregates, snapshots);
@@ -59,27 +76,51 @@ export async function releaseView(
         stage: wait.stage,
         for: wait.for,
         children: ids,
-        details: ids.map((id, i) => waitingChild(id, details[i] ?? null, now)),
+        details: ids.map((id, i) => waitingChild(id, details[i] ?? null, rollout, now)),
       };
     }),
   );
   return {
     ...releaseItem(release, rollout),
+    plan: plan === null ? { name: rollout.plan.name } : { ...planView(plan), name: plan.name },
     version: rollout.version,
     warnings: [...release.warnings],
     progress: {
       children: childrenByStatus(rollout, aggregates.totals),
-      not_enrolled: { silent: aggregates.silent },
+      lost: marked(aggregates.totals, MARK.lost),
+      overdue: marked(aggregates.totals, MARK.overdue),
+      ejected: ejected(aggregates.totals),
+      not_enrolled: { silent: aggregates.silent, outside: rollout.order?.outside ?? 0 },
+      waves_started: rollout.started.waves,
       locations_through: rollout.closed.locations,
-      locations_to_come: aggregates.waiting,
-      locations: rollout.open.map((location) => ({
-        id: location.id,
-        children: location.children,
-        stages: stagesOf(rollout, aggregates.locations.get(location.id)?.counts ?? new Map(), location),
+      locations_to_come: aggregates.order?.left ?? 0,
+      locations: rollout.open.map((location) => locationView(rollout, aggregates, location)),
+      aside: rollout.aside.map(({ id, n, as, reason, children: count }) => ({
+        id,
+        as,
+        reason,
+        children: count,
+        release: as === 'reverting' || as === 'reverted' ? compensationId(rollout, n) : null,
       })),
       stages: stagesOf(rollout, aggregates.totals, null, letThrough(rollout, aggregates)),
     },
+    reverted_by:
+      rollout.state === 'reverting' || rollout.state === 'reverted' ? compensationId(rollout, null) : null,
     waiting,
+  };
+}
+
+function locationView(rollout: Rollout, { locations }: Aggregates, location: OpenLocation) {
+  const view = locations.get(location.id);
+  const counts = view === undefined ? new Map<string, number>() : addCounts(bothCounts(view));
+  return {
+    id: location.id,
+    children: location.children,
+    enrolled: view === undefined ? 0 : enrolledIn(view),
+    held: location.held ?? null,
+    failed: inRelease(counts, ReleaseStatus.Failed),
+    lost: marked(counts, MARK.lost),
+    stages: stagesOf(rollout, counts, location),
   };
 }
 
@@ -91,17 +132,25 @@ async function namesIn(
 ): Promise<string[]> {
   if (wait.ranks === null || wait.location === null) return [];
   // A location that is one child waits for that child.
-  if (rollout.plan.locations === 'child') return locations.has(wait.location) ? [wait.location] : [];
-  const behind = await snapshots.byRank(rollout.release, ...wait.ranks, NAMED_CHILDREN);
+  const here = rollout.open.find(({ id }) => id === wait.location);
+  if (here === undefined || (rollout.plan.by === 'child' && !isByCohorts(rollout.plan)))
+    return locations.has(wait.location) ? [wait.location] : [];
+  const within = rollout.plan.direct ? null : here;
+  const behind = await snapshots.byRank(rollout, ...wait.ranks, NAMED_CHILDREN, within);
   if (wait.failedStage === undefined || behind.length >= NAMED_CHILDREN) return behind;
-  return [...behind, ...(await snapshots.failedIn(rollout, wait.failedStage, NAMED_CHILDREN - behind.length))];
+  return [...behind, ...(await snapshots.failedIn(rollout, wait.failedStage, NAMED_CHILDREN - behind.length, within))];
 }
 
-const waitingChild = (id: string, details: ChildDetails | null, now: number) => ({
-  id,
-  silent_seconds: details === null ? null : Math.max(0, Math.round((now - details.lastSeen) / 1000)),
-  left_release: details?.leftAt != null,
-});
+function waitingChild(id: string, details: ChildDetails | null, { plan }: Rollout, now: number) {
+  const silentMs = details === null ? null : Math.max(0, now - details.lastSeen);
+  const left = silentMs === null || plan.lostAfterMs === null ? null : Math.max(0, plan.lostAfterMs - silentMs);
+  return {
+    id,
+    silent_seconds: silentMs === null ? null : Math.round(silentMs / 1000),
+    left_release: details?.leftAt != null,
+    lost_in_seconds: left === null ? null : Math.round(left / 1000),
+  };
+}
 
 function childrenByStatus(rollout: Rollout, totals: Counts): ReleaseView['progress']['children'] {
   const byStatus: ReleaseView['progress']['children'] = { Todo: 0, Doing: 0, Done: 0, Failed: 0 };
@@ -112,6 +161,10 @@ function childrenByStatus(rollout: Rollout, totals: Counts): ReleaseView['progre
   return byStatus;
 }
 
+/** Each child of a wave of children is let through by its own word. */
+const isOpenToEach = (rollout: Rollout, { n, id }: OpenLocation): boolean =>
+  isByCohorts(rollout.plan) && isOnItsOwn(rollout.plan) && gatePassed(rollout, { n, id }, 0, -1);
+
 /** Stages of one location, or (with location null) over all of them; `through` are those whom an open gate lets go. */
 function stagesOf(
   rollout: Rollout,
@@ -120,7 +173,7 @@ function stagesOf(
   through: (stage: number) => number = () => 0,
 ): StageProgressView[] {
   return rollout.stages.map(({ name, type }, i) => {
-    const open = location?.gates.includes(i) ?? false;
+    const open = location !== null && (location.gates.includes(i) || isOpenToEach(rollout, location));
     const byStatus: Partial<Record<StageStatusName, number>> = {};
     const add = (status: StageStatus, count: number): void => {
       if (count > 0) byStatus[STAGE_STATUSES[status]] = (byStatus[STAGE_STATUSES[status]] ?? 0) + count;
@@ -149,11 +202,30 @@ const letThrough =
   (rollout: Rollout, { locations }: Pick<Aggregates, 'locations'>) =>
   (stage: number): number =>
     rollout.open
-      .filter(({ gates }) => gates.includes(stage))
+      .filter((location) => location.gates.includes(stage) || isOpenToEach(rollout, location))
       .reduce(
-        (sum, { id }) => sum + inStage(locations.get(id)?.counts ?? new Map(), stage, StageStatus.SuccessWaiting),
+        (sum, { id }) => sum + waitingIn(locations.get(id), stage),
         0,
       );
+
+const waitingIn = (view: LocationView | undefined, stage: number): number =>
+  view === undefined
+    ? 0
+    : bothCounts(view).reduce((sum, counts) => sum + inStage(counts, stage, StageStatus.SuccessWaiting), 0);
+
+/** Why a child doesn't get on; reads the aggregates only where they are what it waits for. */
+export async function childWaits(
+  id: string,
+  rollout: Rollout,
+  record: StoredRecord | null,
+  { snapshots }: Pick<Stores, 'snapshots'>,
+  now: number,
+): Promise<string | null> {
+  const membership = record === null ? null : parseMembership(record.membership, id);
+  const waits = record?.stages.some(({ status }) => status === StageStatus.SuccessWaiting) ?? false;
+  const views = waits && rollout.state === 'running' ? (await snapshots.aggregates(rollout)).locations : null;
+  return childWait(rollout, record, membership, views?.get(membership?.id ?? '') ?? null, now);
+}
 
 /** A child in a release; `record` null: it's known but not enrolled, and reads No. */
 export function releaseChildView(
@@ -161,17 +233,29 @@ export function releaseChildView(
   rollout: Rollout,
   record: StoredRecord | null,
   leftAt: number | null,
+  wait: string | null,
 ): ReleaseChildView {
-  const status = readsAs(rollout, record?.status ?? ReleaseStatus.No);
+  const membership = record === null ? null : parseMembership(record.membership, id);
+  const status = readsAs(rollout, record?.status ?? ReleaseStatus.No, membership?.n ?? 0);
+  const marks = record === null || endedAt(record) >= 0 ? 0 : record.marks;
   return {
     id,
     release_status: RELEASE_STATUSES[status],
-    location: record?.location ?? null,
+    // Where each child is a location, its wave is none.
+    location: membership === null ? null : rollout.plan.by === 'child' ? id : membership.id,
     attempt: record?.attempt ?? null,
     left_release: record?.status === ReleaseStatus.Doing && leftAt !== null,
+    lost: (marks & MARK.lost) > 0,
+    overdue: (marks & MARK.overdue) > 0,
+    ejected: ((record?.marks ?? 0) & MARK.ejected) > 0,
+    late_joiner: membership?.late ?? false,
+    waits_for: wait,
     stages: rollout.stages.map(({ name, type }, i) => {
       const stage = record?.stages[i];
-      const open = record !== null && gatePassed(rollout, record.location, i, endedAt(record));
+      const open =
+        record !== null &&
+        membership !== null &&
+        (i < record.hand || gatePassed(rollout, membership, i, endedAt(record)));
       return {
         name,
         type,

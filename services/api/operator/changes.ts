@@ -1,0 +1,59 @@
+/** How an operator's call changes a rollout: read, decide, write under the guard. */
+import { NotPossible } from '#domain/controls.ts';
+import type { Rollout } from '#domain/rollout.ts';
+import type { Release, ReleaseStore } from '#store/release-store.ts';
+import { ProblemError } from '#wire/problem.ts';
+
+const WRITE_TRIES = 10;
+
+export type Found = { release: Release; rollout: Rollout };
+export type Changes = ReturnType<typeof createChanges>;
+
+export function createChanges(releases: Pick<ReleaseStore, 'release' | 'rollout' | 'write' | 'look'>) {
+  async function find(id: string): Promise<Found> {
+    const [release, rollout] = await Promise.all([releases.release(id), releases.rollout(id)]);
+    if (release === null || rollout === null) throw new ProblemError('not-found', `there is no release ${id}`);
+    return { release, rollout };
+  }
+
+  /** In the words of the caller. `what`: as in "release 21 can't be paused". */
+  async function possibly<T>(id: string, what: string, decide: () => Promise<T> | T): Promise<T> {
+    try {
+      return await decide();
+    } catch (error) {
+      if (error instanceof NotPossible)
+        throw new ProblemError('wrong-state', `release ${id} can't be ${what}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  /**
+   * A scheduler that wrote in between only costs another try. `expected`: the version that the operator decided on; what
+   * has been done already is no error, whatever the version.
+   */
+  async function change(
+    id: string,
+    what: string,
+    expected: number | undefined,
+    next: (found: Found) => Promise<Rollout> | Rollout,
+    write: ReleaseStore['write'] = releases.write,
+  ): Promise<Found> {
+    for (let i = 0; i < WRITE_TRIES; i++) {
+      const found = await find(id);
+      const after = await possibly(id, what, () => next(found));
+      if (after === found.rollout) return found;
+      isExpected(id, found.rollout, expected);
+      const written = await write(found.rollout, after);
+      if (written === false) continue;
+      await releases.look(id);
+      return { release: found.release, rollout: written };
+    }
+    throw new ProblemError('changed-meanwhile', `release ${id} changed while this was decided, try again`);
+  }
+  return { find, change, possibly };
+}
+
+export function isExpected(id: string, { version }: Rollout, expected: number | undefined): void {
+  if (expected !== undefined && expected !== version)
+    throw new ProblemError('stale-version', `release ${id} is at version ${version}, not ${expected}: look again`);
+}
