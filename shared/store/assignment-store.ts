@@ -1,13 +1,14 @@
 /** Who belongs where: children are put in order within their locations, batch by batch, before any of them is enrolled. */
+import { MARK } from '#domain/marks.ts';
 import { rankRange } from '#domain/record.ts';
-import { type Rollout } from '#domain/rollout.ts';
+import type { Rollout } from '#domain/rollout.ts';
 import { ReleaseStatus } from '#domain/status.ts';
 import type { ChildStore } from './child-store.ts';
 import type { Keys } from './keys.ts';
 import type { OrderStore } from './order-store.ts';
 import { type Candidate, OUTSIDE } from './placing.ts';
 import type { KnownPlan, Plans } from './plans.ts';
-import { parseHead } from './record-codec.ts';
+import { parseHead, type RecordHead } from './record-codec.ts';
 import { type Client, unwrap } from './redis.ts';
 import type { ReleaseStore } from './release-store.ts';
 import { runScript } from './script.ts';
@@ -33,8 +34,12 @@ type Deps = {
 
 type Placed = { id: string; location: string; score: number };
 
+/** Before it was enrolled. */
+const wasTakenOut = (head: RecordHead | null): boolean =>
+  head !== null && head.n === 0 && (head.marks & MARK.ejected) > 0;
+
 export function createAssignmentStore({ client, keys, children, releases, plans, orders, sources }: Deps) {
-  /** Known children without a record of the release. `source`: the tag of another one, whose records are read with them. */
+  /** Children with their records of the release. `source`: the tag of another one, whose records are read with them. */
   async function candidates(p: number, ids: readonly string[], tag: string, source: string | null) {
     const pipeline = client.pipeline();
     for (const id of ids) pipeline.hmget(keys.child(p, id), 'f', 'a', 'n', tag, source ?? tag);
@@ -42,14 +47,14 @@ export function createAssignmentStore({ client, keys, children, releases, plans,
     return ids.map((id, i) => {
       const [first, area, count, own, head] = rows[i] ?? [];
       const child: Candidate = { id, area: area ?? '', firstSeen: Number(first), childCount: Number(count ?? 0) };
-      return { child, isKnown: first != null, isEnrolled: own != null, head: parseHead(head, id) };
+      return { child, isKnown: first != null, own: parseHead(own, id), head: parseHead(head, id) };
     });
   }
 
   function placedBy(known: KnownPlan, some: Awaited<ReturnType<typeof candidates>>): Placed[] {
     const { place } = known.placing();
-    return some.flatMap(({ child, isKnown, isEnrolled }) => {
-      const found = isKnown && !isEnrolled ? place(child) : null;
+    return some.flatMap(({ child, isKnown, own }) => {
+      const found = isKnown && own === null ? place(child) : null;
       return found === null ? [] : [{ id: child.id, ...found }];
     });
   }
@@ -128,8 +133,7 @@ export function createAssignmentStore({ client, keys, children, releases, plans,
       const { target } = known.plan;
       if (target.kind !== 'done') return true;
       const source = await releases.rollout(target.release);
-      const done = async (): Promise<number> =>
-        source === null ? 0 : sources.doneIn(p, source, target.location);
+      const done = async (): Promise<number> => (source === null ? 0 : sources.doneIn(p, source, target.location));
       if (pass.last === null) pass.done = await done();
       const ids = source === null ? [] : await doneAfter(p, target.release, pass.last);
       if (ids === null) {
@@ -139,7 +143,7 @@ export function createAssignmentStore({ client, keys, children, releases, plans,
       }
       const all = await candidates(p, ids, rollout.tag, source?.tag ?? null);
       const matching = all.filter(({ head }) => target.location === null || head?.location === target.location);
-      pass.matched += matching.filter(({ isKnown }) => isKnown).length;
+      pass.matched += matching.filter(({ isKnown, own }) => isKnown && !wasTakenOut(own)).length;
       pass.last = ids.at(-1) ?? pass.last;
       const last = ids.length < BATCH;
       // Those who weren't met, but for whoever became Done meanwhile, or is Done no more.

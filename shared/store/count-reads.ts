@@ -43,11 +43,7 @@ export async function readPlaces(
   const found: PlaceCounts[] = [];
   for (let from = 0; from < places.length; from += AT_ONCE) {
     const some = places.slice(from, from + AT_ONCE).flatMap(({ n, id }) => [n, id]);
-    const rows = (await runScript(client, 'read-places', { agg: keys.agg(p, release) }, [
-      waiting,
-      key,
-      ...some,
-    ])) as [
+    const rows = (await runScript(client, 'read-places', { agg: keys.agg(p, release) }, [waiting, key, ...some])) as [
       number,
       string[],
       string[],

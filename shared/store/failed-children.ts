@@ -5,6 +5,7 @@ import type { OpenLocation, Rollout } from '#domain/rollout.ts';
 import { ReleaseStatus, StageStatus } from '#domain/status.ts';
 import type { ChildStore } from './child-store.ts';
 import type { Keys } from './keys.ts';
+import type { RecordHead } from './record-codec.ts';
 import type { Client } from './redis.ts';
 
 /** Records looked at, at most, to name children. */
@@ -13,6 +14,10 @@ const LOOKED_AT = 2_000;
 const LOOK_EVERY_MS = 1_000;
 /** Releases whose failed children are kept. */
 const KEPT = 8;
+
+type Ref = Pick<Rollout, 'release' | 'tag'>;
+/** A location, or null: wherever they are. */
+type Within = Pick<OpenLocation, 'n'> | null;
 
 /** `named`: a failed child by the number of its location; `missed`: locations of which none was found. */
 type Look = { at: number; named: Map<number, string>; missed: Set<number> };
@@ -24,14 +29,21 @@ export function createFailedChildren(
 ) {
   const looks = new Map<string, Look>();
 
-  /** The first children, by how far they are, with a rank in the range. O(log n). */
-  async function byRank(release: string, from: number, to: number, limit: number): Promise<string[]> {
+  /** The first ids with a rank in the range. O(log n). */
+  async function first(release: string, from: number, to: number, limit: number): Promise<string[]> {
     const found: string[] = [];
     for (let p = 0; p < children.partitions && found.length < limit; p++)
       found.push(
         ...(await client.zrange(keys.index(p, release), from, String(to), 'BYSCORE', 'LIMIT', 0, limit - found.length)),
       );
     return found;
+  }
+
+  /** Those of some children whose record is as asked for. */
+  async function filtered(tag: string, ids: readonly string[], limit: number, isIt: (head: RecordHead) => boolean) {
+    const heads = await Promise.all(ids.map((id) => children.head(tag, id)));
+    const isFound = (head: RecordHead | null | undefined): boolean => head != null && isIt(head);
+    return ids.filter((_, i) => isFound(heads[i])).slice(0, limit);
   }
 
   async function failedChild(tag: string, child: string): Promise<FailedChild | null> {
@@ -41,9 +53,9 @@ export function createFailedChildren(
     return { child, stage, status: record.stages[stage]?.final ?? 0 };
   }
 
-  async function look({ release, tag }: Rollout): Promise<Look> {
+  async function look({ release, tag }: Ref): Promise<Look> {
     const [from, to] = rankRange(ReleaseStatus.Failed);
-    const ids = await byRank(release, from, to, LOOKED_AT);
+    const ids = await first(release, from, to, LOOKED_AT);
     const heads = await Promise.all(ids.map((id) => children.head(tag, id)));
     const named = new Map<number, string>();
     for (const [i, id] of ids.entries()) {
@@ -59,11 +71,21 @@ export function createFailedChildren(
   }
 
   return {
-    byRank,
+    /** The first children, by how far they are, with a rank in the range; `within`: of that location, from a bounded look. */
+    async byRank(
+      { release, tag }: Ref,
+      from: number,
+      to: number,
+      limit: number,
+      within: Within = null,
+    ): Promise<string[]> {
+      if (within === null) return first(release, from, to, limit);
+      return filtered(tag, await first(release, from, to, LOOKED_AT), limit, ({ n }) => n === within.n);
+    },
 
-    async first({ release, tag }: Rollout): Promise<FailedChild | null> {
+    async first({ release, tag }: Ref): Promise<FailedChild | null> {
       const [from, to] = rankRange(ReleaseStatus.Failed);
-      const [child] = await byRank(release, from, to, 1);
+      const [child] = await first(release, from, to, 1);
       return child === undefined ? null : failedChild(tag, child);
     },
 
@@ -89,10 +111,11 @@ export function createFailedChildren(
     },
 
     /** Children who failed a stage and went on with another, from a bounded look at those who are past it. */
-    async failedIn({ release, tag }: Rollout, stage: number, limit: number): Promise<string[]> {
-      const past = await byRank(release, stageRank(stage, 0), rankRange(ReleaseStatus.Doing)[1], LOOKED_AT);
-      const heads = await Promise.all(past.map((id) => children.head(tag, id)));
-      return past.filter((_, i) => Number(heads[i]?.statuses[stage]) >= StageStatus.Failure).slice(0, limit);
+    async failedIn({ release, tag }: Ref, stage: number, limit: number, within: Within = null): Promise<string[]> {
+      const past = await first(release, stageRank(stage, 0), rankRange(ReleaseStatus.Doing)[1], LOOKED_AT);
+      const hasFailed = ({ statuses, n }: RecordHead): boolean =>
+        Number(statuses[stage]) >= StageStatus.Failure && (within === null || n === within.n);
+      return filtered(tag, past, limit, hasFailed);
     },
   };
 }

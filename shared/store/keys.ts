@@ -28,7 +28,7 @@ export function createKeys(prefix: string) {
     todo: (p: number, release: string, location: string): string => `${ofRelease(p, release)}:todo:${location}`,
     /**
      * Hash: `n:<location>` its members here, `f:<location>` when the first of them joined (ms); `n:` are those in no region.
-     * `@late`: arrivals that no location takes; `@gone`: children of the release that is taken back who are no more.
+     * `@late`: arrivals that no location takes; `@gone`: children of the release that is taken back who are no more, or were taken out of this one.
      */
     sizes: (p: number, release: string): string => `${ofRelease(p, release)}:sizes`,
     /** List: ids of children that have joined, or come back, since the release was started. */

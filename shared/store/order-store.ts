@@ -141,8 +141,7 @@ export function createOrderStore(
       const lines = places.map(({ id, members }) => `${members} ${id}`);
       await runScript(client, 'compose', both, [JSON.stringify(order), ...lines]);
       // They have been counted.
-      if (rollout.plan.by !== 'child')
-        await Promise.all(all.map((p) => client.unlink(keys.todo(p, release, OUTSIDE))));
+      if (rollout.plan.by !== 'child') await Promise.all(all.map((p) => client.unlink(keys.todo(p, release, OUTSIDE))));
       return true;
     },
 
@@ -157,7 +156,7 @@ export function createOrderStore(
       return (await client.lrange(keys.places(release), from, from + count - 1)).map(parsePlace);
     },
 
-    /** The place of each location in the order, from 0. Only where the order is known: it's never changed. */
+    /** The place of each location in the order, from 0; empty until the order is known. */
     indexOf({ release, epoch }: Rollout): Promise<ReadonlyMap<string, number>> {
       const key = `${release} ${epoch}`;
       const known = indices.get(key) ?? readIndex(release);
@@ -165,7 +164,9 @@ export function createOrderStore(
       indices.set(key, known);
       const [oldest] = indices.keys();
       if (indices.size > KEPT && oldest !== undefined) indices.delete(oldest);
-      known.catch(() => indices.delete(key));
+      const forget = (): unknown => indices.delete(key);
+      // It isn't known yet.
+      known.then((index) => index.size === 0 && forget(), forget);
       return known;
     },
 

@@ -38,7 +38,7 @@ export function createSnapshotStore(
   client: Client,
   keys: Keys,
   children: Pick<ChildStore, 'partition' | 'partitions' | 'head' | 'record'>,
-  orders: Pick<OrderStore, 'read' | 'places'>,
+  orders: Pick<OrderStore, 'indexOf' | 'places' | 'read'>,
   sources: Pick<SourceStore, 'sourceOf' | 'compensations'>,
 ) {
   const { partitions } = children;
@@ -172,7 +172,20 @@ export function createSnapshotStore(
     };
   }
 
-  return { byRank: failures.byRank, failedIn: failures.failedIn, aggregates };
+  return {
+    byRank: failures.byRank,
+    failedIn: failures.failedIn,
+    aggregates,
+
+    /** Whether a location's turn is still to come. */
+    async isToCome(rollout: Rollout, id: string): Promise<boolean> {
+      const { release, plan, started } = rollout;
+      if (plan.direct) return id === ALL && started.locations === 0;
+      if (isByTurns(plan)) return (await client.zscore(keys.order(children.partition(id), release), id)) !== null;
+      if (isByCohorts(plan)) return Number(/^wave-(\d+)$/.exec(id)?.[1] ?? 0) > started.waves;
+      return ((await orders.indexOf(rollout)).get(id) ?? -1) >= started.locations;
+    },
+  };
 }
 
 /** Late joiners make the order of children longer; that of locations never changes. */

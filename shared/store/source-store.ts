@@ -55,7 +55,10 @@ export function createSourceStore({ client, keys, children, releases, plans }: D
       plan.by === 'child' ? client.zcard(keys.order(p, release)) : 0,
       plan.by === 'child' ? client.hget(keys.agg(p, release), 'n') : '0',
     ]);
-    const members = Object.entries(sizes).reduce((sum, [field, n]) => sum + (field.startsWith('n:') ? Number(n) : 0), 0);
+    const members = Object.entries(sizes).reduce(
+      (sum, [field, n]) => sum + (field.startsWith('n:') ? Number(n) : 0),
+      0,
+    );
     return { members: members + waiting + Number(own ?? 0), gone: Number(sizes['@gone'] ?? 0) };
   }
 

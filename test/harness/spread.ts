@@ -1,11 +1,13 @@
 /** Rollouts without a network: real stores, ticks and walks over a Redis of the test's own, step by step. */
-import { packArea } from '#store/area-codec.ts';
 import type { Rings } from '#domain/area.ts';
 import { type Plan, PRESETS } from '#domain/plan.ts';
 import { type OpenLocation, publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
+import type { ReportedStatus } from '#domain/status.ts';
 import type { WalkJob } from '#queue/catalogue.ts';
 import { createLog } from '#runtime/log.ts';
 import { createMetrics } from '#runtime/metrics.ts';
+import { packArea } from '#store/area-codec.ts';
+import type { ReleaseRef } from '#store/child-store.ts';
 import { createWalker } from '#workers/intake/walk.ts';
 import { createTicker } from '#workers/scheduler/tick.ts';
 import { openStores } from './stores.ts';
@@ -75,8 +77,20 @@ export async function openSpread(stack: AsyncDisposableStack, partitions = 3) {
     join: (id: string, at: number, area: Rings = square(13, 52), childCount = 0): Promise<boolean> =>
       s.join({ id, at, area: packArea(area), digest: 'd', childCount }),
 
+    /** What a child says of a stage: the last one ends its release. */
+    say: (ref: ReleaseRef, id: string, status: ReportedStatus, stage = 0, next: number | null = null, attempt = 1) =>
+      s.children.apply(ref, {
+        id,
+        at: now,
+        attempt,
+        reports: [{ stage, status, next, digest: '0'.repeat(12), summary: '0,0,0,0,0,0,0,0,0,0,0' }],
+      }),
+
     /** A release of its own, as it is right after its start. */
-    async start(parts: Partial<Plan>, options: { freshSince?: number; release?: string; stages?: Rollout['stages'] } = {}) {
+    async start(
+      parts: Partial<Plan>,
+      options: { freshSince?: number; release?: string; stages?: Rollout['stages'] } = {},
+    ) {
       const plan = planOf(parts);
       const tag = ++serial;
       const release = options.release ?? `r${tag}`;

@@ -23,7 +23,11 @@ const COHORTS: Partial<Plan> = { locations: { by: 'child' }, waves: { kind: 'dou
 const idsOf = (count: number, prefix = 'c'): string[] => Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
 
 /** A rollout whose children were put in order of joining, with one location open. */
-async function givenOpen(count: number, plan: Partial<Plan> = HERE, open: OpenLocation = openAt('here', 1)): Promise<Rollout> {
+async function givenOpen(
+  count: number,
+  plan: Partial<Plan> = HERE,
+  open: OpenLocation = openAt('here', 1),
+): Promise<Rollout> {
   await Promise.all(idsOf(count).map((id, i) => s.join(id, 10_000 + i, square(10, 50))));
   const started = await s.start(plan);
   await s.order(started);
@@ -57,7 +61,9 @@ describe('a location at once', () => {
     expect(await s.enrolled(rollout.release)).toEqual(ids.toSorted());
     expect(await s.todo(rollout.release, 'here')).toEqual([]);
     for (const field of ['n', 'r1'])
-      expect([await s.sum(rollout.release, field), await s.sum(rollout.release, field, '1/here')]).toEqual([1_700, 1_700]);
+      expect([await s.sum(rollout.release, field), await s.sum(rollout.release, field, '1/here')]).toEqual([
+        1_700, 1_700,
+      ]);
     expect(await heads(rollout, ['c-0', 'c-1699'])).toEqual(['1/here', '1/here']);
     const offered = await s.client.hget(s.keys.child(s.children.partition('c-7'), 'c-7'), 'p');
     expect(offered).toBe(`${rollout.release}:1:1`);
@@ -129,7 +135,10 @@ describe('so many and no more', () => {
   it('are never exceeded by jobs that overlap, nor by one that was held up and comes late', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.record({ upTo: fc.integer({ min: 1, max: 40 }), delay: fc.nat(6) }), { minLength: 2, maxLength: 6 }),
+        fc.array(fc.record({ upTo: fc.integer({ min: 1, max: 40 }), delay: fc.nat(6) }), {
+          minLength: 2,
+          maxLength: 6,
+        }),
         async (jobs) => {
           await s.client.flushall();
           const rollout = await givenOpen(60);

@@ -215,7 +215,8 @@ describe('publishing', () => {
     const plan = PRESETS['global-incremental'];
     const release = { id, strategy: {} as never, publishedAt: 1, yml: 'y', zip: 'z', warnings: [] };
     const files = { yml: Buffer.from('y'), zip: Buffer.from([0, 255, 1]) };
-    const publish = (digest: string) => s.releases.publish(release, digest, files, publishedRollout(id, '1', [], plan), plan);
+    const publish = (digest: string) =>
+      s.releases.publish(release, digest, files, publishedRollout(id, '1', [], plan), plan);
     const all = await Promise.all([publish('d'), publish('d'), publish('d')]);
     expect(all.toSorted()).toEqual(['created', 'same', 'same']);
     expect(await publish('other')).toBe('different');

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { partitionOf } from '#domain/ids.ts';
 import type { Locations, Order, Plan } from '#domain/plan.ts';
 import type { Rollout } from '#domain/rollout.ts';
+import { StageStatus } from '#domain/status.ts';
 import { openSpread, region, type Spread, square, START } from '#test/harness/spread.ts';
 
 const stack = new AsyncDisposableStack();
@@ -24,7 +25,8 @@ const REGIONS: Locations = {
 async function givenChildren(places: Record<string, readonly [longitude: number, latitude: number]>): Promise<void> {
   await s.client.flushall();
   let at = 10_000;
-  for (const [id, [longitude, latitude]] of Object.entries(places)) await s.join(id, (at += 1000), square(longitude, latitude));
+  for (const [id, [longitude, latitude]] of Object.entries(places))
+    await s.join(id, (at += 1000), square(longitude, latitude));
 }
 
 const placesOf = ({ release }: Rollout) => s.orders.places(release, 0, 100);
@@ -111,9 +113,7 @@ describe('assigning', () => {
     const { area } = region('', 10, 54);
     expect(await meant({ kind: 'within', area })).toEqual(['a', 'c']);
     expect(await meant({ kind: 'children', ids: ['d', 'b', 'x'] })).toEqual(['b', 'd']);
-    const shares = await Promise.all(
-      [0, 0.3, 0.6, 1].map((share) => meant({ kind: 'share', share, seed: 'here' })),
-    );
+    const shares = await Promise.all([0, 0.3, 0.6, 1].map((share) => meant({ kind: 'share', share, seed: 'here' })));
     expect([shares[0], shares[3]]).toEqual([[], ['a', 'b', 'c', 'd']]);
     // A greater share holds those of a smaller one.
     expect(shares[2]).toEqual(expect.arrayContaining(shares[1] ?? []));
@@ -137,13 +137,7 @@ describe('assigning', () => {
     await givenChildren({ a: [10, 54], b: [10, 54], c: [10, 48], d: [10, 48] });
     const source = await s.start({ locations: REGIONS, waves: { kind: 'shares', shares: [1] } });
     await s.settle(source.release);
-    for (const id of ['a', 'c', 'd'])
-      await s.children.apply(source, {
-        id,
-        at: START,
-        attempt: 1,
-        reports: [{ stage: 0, status: 4, next: null, digest: '0'.repeat(12), summary: '0,0,0,0,0,0,0,0,0,0,0' }],
-      });
+    for (const id of ['a', 'c', 'd']) await s.say(source, id, StageStatus.Completed);
     expect(await s.sum(source.release, 'r3')).toBe(3);
     const back = async (location: string | null): Promise<string[]> => {
       const target = { kind: 'done', release: source.release, location } as const;
@@ -174,7 +168,7 @@ describe('the order of locations', () => {
     ['as listed', { by: 'listed' }, ['north', 'south', 'east of nowhere']],
     ['the nearest', { by: 'distance', from: [14, 51] }, ['east of nowhere', 'north', 'south']],
     ['the nearest to another place', { by: 'distance', from: [10, 40] }, ['south', 'east of nowhere', 'north']],
-  ])('%s', async (_, order, expected) => {
+  ])('%s', async (_name, order, expected) => {
     await givenChildren(spread);
     const rollout = await whenOrdered({ locations: REGIONS, order });
     expect(await namesOf(rollout)).toEqual(expected);
@@ -224,7 +218,8 @@ describe('the order of locations', () => {
     const rollout = await s.start({ locations: { by: 'grid', cellKm: 1 } });
     for (const p of s.all) await s.assignment.walk(p, rollout);
     const fields = Array.from({ length: 4_115 }, (_, i) => [`n:cell-${i}`, '1', `f:cell-${i}`, '5']).flat();
-    for (const p of s.all) await s.client.hset(s.keys.sizes(p, rollout.release), ...fields.map((f) => f.replace('cell', `${p}`)));
+    for (const p of s.all)
+      await s.client.hset(s.keys.sizes(p, rollout.release), ...fields.map((f) => f.replace('cell', `${p}`)));
     const halted = await s.settle(rollout.release);
     expect(halted.state).toBe('halted');
     expect(halted.reason).toBe('the plan makes 12,345 locations, at most 10,000: take larger cells');
@@ -252,7 +247,8 @@ describe('the order of children', () => {
 
   it('the smallest first, where each is a location: by the children below it', async () => {
     await s.client.flushall();
-    for (const [id, count] of Object.entries({ big: 9, none: 0, two: 2 })) await s.join(id, 10_000, square(0, 0), count);
+    for (const [id, count] of Object.entries({ big: 9, none: 0, two: 2 }))
+      await s.join(id, 10_000, square(0, 0), count);
     const rollout = await whenOrdered({ locations: { by: 'child' }, order: { by: 'size' } });
     expect(await inOrder(rollout.release, (p) => s.keys.order(p, rollout.release))).toEqual(['none', 'two', 'big']);
   });

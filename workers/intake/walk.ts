@@ -1,10 +1,11 @@
 /** Walks for a release: over a partition, to put its children in order or to enrol them, or over a location. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Rollout } from '#domain/rollout.ts';
+import { isFinished, type Rollout } from '#domain/rollout.ts';
 import { type WalkJob, walkJob } from '#queue/catalogue.ts';
 import type { IntakeProducer } from '#queue/producers.ts';
 import type { AssignmentStore } from '#store/assignment-store.ts';
 import type { EnrolmentStore } from '#store/enrolment-store.ts';
+import type { MarksStore } from '#store/marks-store.ts';
 import type { ReleaseStore } from '#store/release-store.ts';
 
 const BACKLOG_CHECK_MS = 50;
@@ -12,6 +13,7 @@ const BACKLOG_CHECK_MS = 50;
 type Deps = {
   releases: Pick<ReleaseStore, 'rollout' | 'look'>;
   assignment: AssignmentStore;
+  marks: Pick<MarksStore, 'failedOrLost' | 'retry'>;
   enrolment: EnrolmentStore;
   intake: Pick<IntakeProducer, 'pendingSince'>;
   partitions: number;
@@ -21,19 +23,22 @@ type Deps = {
 type Walk = {
   /** It goes by last sign of life: one that was accepted before the start counts, also while it's still queued. */
   afterBacklog?: true;
+  /** Also while the rollout is paused or halted. */
+  always?: true;
   isDone?(rollout: Rollout): Promise<boolean>;
   /** True: it's through. Null: there's nothing for it to do any more. */
   step(rollout: Rollout): Promise<boolean> | null;
 };
 
 /** Resumable: where it died, it goes on from the last batch. It stops as soon as its epoch is old. */
-export function createWalker({ releases, assignment, enrolment, intake, partitions }: Deps) {
-  function walkOf({ kind, partition: p, n, upTo }: WalkJob): Walk {
+export function createWalker({ releases, assignment, marks, enrolment, intake, partitions }: Deps) {
+  function walkOf(job: WalkJob): Walk {
+    const p = job.partition;
     const pass = assignment.newPass();
     // Whoever is to be taken back is found by what it has done, whenever it was seen.
     const isPass = ({ plan }: Rollout): boolean => plan.compensates !== null;
-    const placeOf = ({ open }: Rollout) => open.find((each) => each.n === n && each.held === undefined);
-    switch (kind) {
+    const placeOf = ({ open }: Rollout, n: number) => open.find((each) => each.n === n && each.held === undefined);
+    switch (job.kind) {
       case 'order':
         return {
           afterBacklog: true,
@@ -50,17 +55,34 @@ export function createWalker({ releases, assignment, enrolment, intake, partitio
           isDone: async (rollout) => rollout.plan.direct && enrolment.isMarked(p, rollout),
           step(rollout) {
             if (rollout.plan.direct) return enrolment.enrolBatch(p, rollout);
-            const place = placeOf(rollout);
+            const place = placeOf(rollout, job.n);
             return place === undefined ? null : enrolment.enrolFirst(p, rollout, place);
           },
         };
       case 'fill':
         return {
           step(rollout) {
-            const place = placeOf(rollout);
-            return place === undefined ? null : enrolment.enrolUpTo(rollout, place, upTo);
+            const place = placeOf(rollout, job.n);
+            return place === undefined ? null : enrolment.enrolUpTo(rollout, place, job.upTo);
           },
         };
+      case 'retry': {
+        let cursor: string | null = null;
+        return {
+          always: true,
+          async step(rollout) {
+            const { ids, next } = await marks.failedOrLost(
+              p,
+              rollout,
+              job.location === '' ? null : job.location,
+              cursor,
+            );
+            await marks.retry(rollout, ids);
+            cursor = next;
+            return next === null;
+          },
+        };
+      }
     }
   }
 
@@ -69,10 +91,11 @@ export function createWalker({ releases, assignment, enrolment, intake, partitio
     const { release, partition, epoch } = job;
     // A job from before there were fewer partitions: its children are walked over elsewhere.
     if (partition >= partitions) return;
-    const { afterBacklog, isDone, step } = walkOf(job);
+    const { afterBacklog, always, isDone, step } = walkOf(job);
     for (let waited = afterBacklog !== true; ;) {
       const rollout = await releases.rollout(release);
-      if (rollout === null || rollout.state !== 'running' || rollout.epoch !== epoch) return;
+      if (rollout === null || rollout.epoch !== epoch || isFinished(rollout.state)) return;
+      if (rollout.state !== 'running' && always !== true) return;
       if ((await isDone?.(rollout)) === true) break;
       if (!waited && (await intake.pendingSince(partition, rollout.startedAt ?? 0))) {
         await sleep(BACKLOG_CHECK_MS);

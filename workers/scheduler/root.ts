@@ -1,5 +1,4 @@
 /** The scheduler: ticks every unfinished rollout. */
-import type { Rollout } from '#domain/rollout.ts';
 import { QUEUES, type TickJob, tickJob } from '#queue/catalogue.ts';
 import { consume } from '#queue/consumers.ts';
 import { createTickProducer, createWalkProducer } from '#queue/producers.ts';
@@ -7,6 +6,7 @@ import type { Config } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
+import { createCompensator } from './compensate.ts';
 import { createEarlyTicks } from './early-ticks.ts';
 import { createTicker } from './tick.ts';
 
@@ -25,8 +25,7 @@ export async function startScheduler(
   const queues = await base.connect();
   const ticks = await createTickProducer(queues, keys, stack);
   const walks = await createWalkProducer(queues, keys, stack);
-  const compensate = async ({ release }: Rollout, location: string | null): Promise<void> =>
-    log.error({ release, location }, 'there is nobody here to publish the release that takes this one back');
+  const compensate = createCompensator({ ...base, ticks });
   const tick = createTicker({ ...base, walks, ticks, compensate, metrics, log });
 
   consume<TickJob>(

@@ -4,7 +4,6 @@
  */
 import { decide } from '#domain/decide.ts';
 import { type Effect, isByTurns, isFinished, type Rollout } from '#domain/rollout.ts';
-import type { WalkJob } from '#queue/catalogue.ts';
 import type { TickProducer, WalkProducer } from '#queue/producers.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
@@ -15,7 +14,7 @@ import { createReporter } from './report.ts';
 /** One decision often makes the next possible; after this many the tick yields to other rollouts. */
 const MAX_STEPS = 20;
 
-type Deps = Pick<Stores, 'releases' | 'snapshots' | 'assignment' | 'enrolment' | 'orders'> & {
+type Deps = Pick<Stores, 'releases' | 'snapshots' | 'assignment' | 'enrolment' | 'marks' | 'orders'> & {
   children: Pick<Stores['children'], 'partition' | 'partitions'>;
   walks: Pick<WalkProducer, 'add'>;
   ticks: Pick<TickProducer, 'unschedule'>;
@@ -27,36 +26,40 @@ type Deps = Pick<Stores, 'releases' | 'snapshots' | 'assignment' | 'enrolment' |
 };
 
 export function createTicker(deps: Deps) {
-  const { releases, snapshots, assignment, enrolment, orders, children, walks, ticks, clock, metrics, log } = deps;
+  const { releases, snapshots, assignment, enrolment, marks, orders, children, walks, ticks, clock, metrics, log } =
+    deps;
   const partitions = Array.from({ length: children.partitions }, (_, p) => p);
   const report = createReporter(log);
 
-  const walkJob = ({ release, epoch }: Rollout, kind: WalkJob['kind'], partition: number, n = 0, upTo = 0): WalkJob => ({
-    release,
-    partition,
-    kind,
-    epoch,
-    n,
-    upTo,
-  });
+  /** In each partition. */
+  const walk = async (
+    { release, epoch }: Rollout,
+    job: { kind: 'order' | 'late' } | { kind: 'enrol'; n: number },
+    where: readonly number[],
+  ) => {
+    await Promise.all(where.map((partition) => walks.add({ release, partition, epoch, ...job })));
+  };
+  const without = async (isDone: (p: number) => Promise<boolean>): Promise<number[]> => {
+    const done = await Promise.all(partitions.map(isDone));
+    return partitions.filter((p) => done[p] === false);
+  };
 
   /** True: the next tick may find more to do at once. */
   async function order(rollout: Rollout): Promise<boolean> {
-    const missing = await Promise.all(partitions.map(async (p) => !(await assignment.isOrdered(p, rollout))));
-    await Promise.all(partitions.filter((p) => missing[p]).map((p) => walks.add(walkJob(rollout, 'order', p))));
-    return !missing.includes(true) && orders.compose(rollout);
+    const missing = await without((p) => assignment.isOrdered(p, rollout));
+    await walk(rollout, { kind: 'order' }, missing);
+    return missing.length === 0 && orders.compose(rollout);
   }
 
   async function enrol({ location, upTo }: Effect & { kind: 'enrol' }, rollout: Rollout): Promise<void> {
-    const place = rollout.open.find(({ id }) => id === location);
+    const { release, epoch, plan, open } = rollout;
+    const place = open.find(({ id }) => id === location);
     if (place === undefined || place.held !== undefined) return;
-    if (isByTurns(rollout.plan)) return enrolment.enrolChild(children.partition(location), rollout, location);
-    if (upTo !== null) return walks.add(walkJob(rollout, 'fill', 0, place.n, upTo));
-    const walk = async (p: number): Promise<void> => {
-      if (rollout.plan.direct && (await enrolment.isMarked(p, rollout))) return;
-      await walks.add(walkJob(rollout, 'enrol', p, place.n));
-    };
-    await Promise.all(partitions.map(walk));
+    const { n } = place;
+    if (isByTurns(plan)) return enrolment.enrolChild(children.partition(location), rollout, location);
+    if (upTo !== null) return walks.add({ release, partition: 0, epoch, kind: 'fill', n, upTo });
+    const where = plan.direct ? await without((p) => enrolment.isMarked(p, rollout)) : partitions;
+    await walk(rollout, { kind: 'enrol', n }, where);
   }
 
   async function perform(effect: Effect, rollout: Rollout): Promise<boolean> {
@@ -81,6 +84,8 @@ export function createTicker(deps: Deps) {
       return false;
     }
     if (rollout.state !== 'running' && rollout.state !== 'reverting') return false;
+    // What marks are made from must be noted from the first message on.
+    if (rollout.started.waves === 0) await marks.arm(rollout);
     const { unassigned, ...snapshot } = await snapshots.aggregates(rollout);
     const decided = decide(rollout, snapshot, clock.now());
     const written = decided === rollout ? rollout : await releases.write(rollout, decided);
@@ -89,8 +94,7 @@ export function createTicker(deps: Deps) {
     report(rollout, written);
     let more = decided !== rollout;
     for (const effect of written.effects) if (await perform(effect, written)) more = true;
-    if (written.state === 'running' && written.order !== null)
-      await Promise.all(unassigned.map((p) => walks.add(walkJob(written, 'late', p))));
+    if (written.state === 'running' && written.order !== null) await walk(written, { kind: 'late' }, unassigned);
     return more;
   }
 
