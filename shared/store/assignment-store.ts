@@ -28,7 +28,7 @@ type Deps = {
   children: Pick<ChildStore, 'bySeen'>;
   releases: Pick<ReleaseStore, 'rollout'>;
   plans: Plans;
-  orders: Pick<OrderStore, 'indexOf'>;
+  orders: Pick<OrderStore, 'places'>;
   sources: Pick<SourceStore, 'doneIn'>;
 };
 
@@ -168,7 +168,7 @@ export function createAssignmentStore({ client, keys, children, releases, plans,
 
   /** Whether a location is open, or its turn is still to come. */
   async function locationsToCome(rollout: Rollout): Promise<(location: string) => boolean> {
-    const index = await orders.indexOf(rollout);
+    const { index } = await orders.places(rollout);
     return (location) => {
       if (location === OUTSIDE) return false;
       const place = index.get(location);

@@ -14,11 +14,14 @@ import { runScript } from './script.ts';
 /** A tick reads and writes every location that is open: this many take about a second. */
 const MAX_LOCATIONS = 10_000;
 /** Rollouts whose orders are kept at hand. */
-const KEPT = 4;
+const KEPT = 8;
 const SCANNED = 1_000;
 
 /** What there is to go through. `fault`: why it can't be. */
 export type Order = { locations: number; children: number; outside: number; fault?: string };
+
+/** Locations in their order, with their members at the start; and the place of each, from 0. */
+export type Places = { all: readonly { id: string; members: number }[]; index: ReadonlyMap<string, number> };
 
 type Location = { id: string; members: number; first: number };
 
@@ -31,7 +34,7 @@ export function createOrderStore(
   plans: Plans,
 ) {
   const all = Array.from({ length: partitions }, (_, p) => p);
-  const indices = new Map<string, Promise<ReadonlyMap<string, number>>>();
+  const kept = new Map<string, Promise<Places>>();
 
   /** Children in order, where each is a location. */
   async function inOrder(release: string): Promise<number> {
@@ -124,9 +127,9 @@ export function createOrderStore(
     return { order: { locations: places.length, children, outside }, places };
   }
 
-  async function readIndex(release: string): Promise<ReadonlyMap<string, number>> {
-    const places = await client.lrange(keys.places(release), 0, -1);
-    return new Map(places.map((place, i) => [parsePlace(place).id, i]));
+  async function readPlaces(release: string): Promise<Places> {
+    const found = (await client.lrange(keys.places(release), 0, -1)).map(parsePlace);
+    return { all: found, index: new Map(found.map(({ id }, i) => [id, i])) };
   }
 
   return {
@@ -151,22 +154,16 @@ export function createOrderStore(
       return order === null ? null : (JSON.parse(order) as Order);
     },
 
-    /** Locations in their order, from one on, with their members at the start. */
-    async places(release: string, from: number, count: number): Promise<{ id: string; members: number }[]> {
-      return (await client.lrange(keys.places(release), from, from + count - 1)).map(parsePlace);
-    },
-
-    /** The place of each location in the order, from 0; empty until the order is known. */
-    indexOf({ release, epoch }: Rollout): Promise<ReadonlyMap<string, number>> {
-      const key = `${release} ${epoch}`;
-      const known = indices.get(key) ?? readIndex(release);
-      indices.delete(key);
-      indices.set(key, known);
-      const [oldest] = indices.keys();
-      if (indices.size > KEPT && oldest !== undefined) indices.delete(oldest);
-      const forget = (): unknown => indices.delete(key);
-      // It isn't known yet.
-      known.then((index) => index.size === 0 && forget(), forget);
+    /** Empty until the order is known; it never changes, so it's read once. */
+    places({ release, epoch, startedAt }: Pick<Rollout, 'release' | 'epoch' | 'startedAt'>): Promise<Places> {
+      const key = `${release} ${epoch} ${startedAt}`;
+      const known = kept.get(key) ?? readPlaces(release);
+      kept.delete(key);
+      kept.set(key, known);
+      const [oldest] = kept.keys();
+      if (kept.size > KEPT && oldest !== undefined) kept.delete(oldest);
+      const forget = (): unknown => kept.delete(key);
+      known.then(({ all: found }) => found.length === 0 && forget(), forget);
       return known;
     },
 

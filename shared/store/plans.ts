@@ -21,8 +21,12 @@ export function createPlans({ plan: read }: Pick<ReleaseStore, 'plan'>) {
   }
 
   /** A started rollout's: it never changes again. */
-  return async ({ release, epoch }: Pick<Rollout, 'release' | 'epoch'>): Promise<KnownPlan> => {
-    const key = `${release} ${epoch}`;
+  return async ({
+    release,
+    epoch,
+    startedAt,
+  }: Pick<Rollout, 'release' | 'epoch' | 'startedAt'>): Promise<KnownPlan> => {
+    const key = `${release} ${epoch} ${startedAt}`;
     const loading = known.get(key) ?? load(release);
     known.delete(key);
     known.set(key, loading);

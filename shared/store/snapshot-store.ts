@@ -1,5 +1,5 @@
 /** What a tick reads, and what operators are shown: aggregates over all partitions. Never O(children). */
-import { addCounts, type Counts, inRelease } from '#domain/counts.ts';
+import { addCounts, type Counts, enrolled, inRelease } from '#domain/counts.ts';
 import type { LocationView, Snapshot } from '#domain/decide.ts';
 import { endedAt, foldContributions } from '#domain/record.ts';
 import { ALL, waveSize } from '#domain/plan.ts';
@@ -38,7 +38,7 @@ export function createSnapshotStore(
   client: Client,
   keys: Keys,
   children: Pick<ChildStore, 'partition' | 'partitions' | 'head' | 'record'>,
-  orders: Pick<OrderStore, 'indexOf' | 'places' | 'read'>,
+  orders: Pick<OrderStore, 'places' | 'read'>,
   sources: Pick<SourceStore, 'sourceOf' | 'compensations'>,
 ) {
   const { partitions } = children;
@@ -109,7 +109,7 @@ export function createSnapshotStore(
     return rows.slice(0, count).map(({ id }) => id);
   }
 
-  /** Those whose turn comes next: as many as a wave takes, or one, to tell that there are more. */
+  /** Those whose turn comes next: as many as a wave takes. */
   async function nextOf(rollout: Rollout, order: Order | null, left: number): Promise<Snapshot['next']> {
     const { release, plan, open, aside, started } = rollout;
     if (plan.direct) return started.locations === 0 ? [{ id: ALL, members: null }] : [];
@@ -121,8 +121,9 @@ export function createSnapshotStore(
       const first = await firstInOrder(release, 1 + known.size);
       return first.filter((id) => !known.has(id)).map((id) => ({ id, members: null }));
     }
-    const size = open.length > 0 ? 1 : waveSize(plan.waves, started, order.locations);
-    return orders.places(release, started.locations, Math.min(size, Math.max(order.locations - started.locations, 0)));
+    // A whole wave, as the one that is open may be through in the same tick.
+    const size = waveSize(plan.waves, started, order.locations);
+    return (await orders.places(rollout)).all.slice(started.locations, started.locations + size);
   }
 
   async function leftOf({ release, plan, aside, started }: Rollout, order: Order | null, inOrder: number) {
@@ -143,7 +144,7 @@ export function createSnapshotStore(
     const parts = await Promise.all(all.map((p) => readPartition(p, rollout)));
     const totals = addCounts(parts.map((part) => part.counts));
     const marks = parts.map((part) => part.mark);
-    const enrolled = marks.includes(null) ? null : marks.reduce((sum: number, mark) => sum + (mark ?? 0), 0);
+    const walked = marks.includes(null) ? null : marks.reduce((sum: number, mark) => sum + (mark ?? 0), 0);
     const inOrder = parts.reduce((sum, part) => sum + part.inOrder, 0);
     const [order, failed, compensations, source] = await Promise.all([
       plan.direct ? null : orders.read(release),
@@ -154,13 +155,13 @@ export function createSnapshotStore(
     const fault = order?.fault;
     const left = await leftOf(rollout, order, inOrder);
     const next = await nextOf(rollout, fault === undefined ? order : null, left);
-    const everybody: LocationView = { counts: totals, late: new Map(), left: null, enrolled, failed };
+    const everybody: LocationView = { counts: totals, late: new Map(), left: null, enrolled: walked, failed };
     return {
       totals,
       locations: plan.direct ? new Map([...rollout.open, ...rollout.aside].map(({ id }) => [id, everybody])) : own,
       next,
       ordered: plan.direct || (order !== null && fault === undefined),
-      order: order === null ? null : { ...knownOrder(rollout, order, left), left },
+      order: order === null ? null : knownOrder(rollout, order, totals, left),
       failed,
       compensations,
       source,
@@ -183,13 +184,13 @@ export function createSnapshotStore(
       if (plan.direct) return id === ALL && started.locations === 0;
       if (isByTurns(plan)) return (await client.zscore(keys.order(children.partition(id), release), id)) !== null;
       if (isByCohorts(plan)) return Number(/^wave-(\d+)$/.exec(id)?.[1] ?? 0) > started.waves;
-      return ((await orders.indexOf(rollout)).get(id) ?? -1) >= started.locations;
+      return ((await orders.places(rollout)).index.get(id) ?? -1) >= started.locations;
     },
   };
 }
 
 /** Late joiners make the order of children longer; that of locations never changes. */
-function knownOrder({ plan, open, started }: Rollout, { locations, children, outside }: Order, left: number) {
-  const now = isByCohorts(plan) && open.length === 0 ? started.locations + left : 0;
-  return { locations: Math.max(locations, now), children, outside };
+function knownOrder({ plan }: Rollout, { locations, children, outside }: Order, totals: Counts, left: number) {
+  const now = isByCohorts(plan) ? enrolled(totals) + left : 0;
+  return { locations: Math.max(locations, now), children, outside, left };
 }

@@ -49,7 +49,12 @@ export async function openSpread(stack: AsyncDisposableStack, partitions = 3) {
   const metrics = createMetrics('test');
   const tick = createTicker({
     ...s,
-    walks: { add: async (job) => void jobs.push(job) },
+    walks: {
+      async add(job) {
+        // As with the queue, adding one again is nothing.
+        if (!jobs.some((each) => JSON.stringify(each) === JSON.stringify(job))) jobs.push(job);
+      },
+    },
     ticks: { unschedule: () => Promise.resolve() },
     compensate: async (_, location) => void compensated.push(location),
     clock: { now: () => now },

@@ -29,11 +29,11 @@ async function givenChildren(places: Record<string, readonly [longitude: number,
     await s.join(id, (at += 1000), square(longitude, latitude));
 }
 
-const placesOf = ({ release }: Rollout) => s.orders.places(release, 0, 100);
+const placesOf = async (rollout: Rollout) => (await s.orders.places(rollout)).all;
 const namesOf = async (rollout: Rollout): Promise<string[]> => (await placesOf(rollout)).map(({ id }) => id);
 
 /** All of a location in its order. */
-async function inOrder(release: string, key: (p: number) => string): Promise<string[]> {
+async function inOrder(key: (p: number) => string): Promise<string[]> {
   const rows = await Promise.all(
     s.all.map(async (p) => {
       const all = await s.client.zrange(key(p), 0, '-1', 'WITHSCORES');
@@ -97,7 +97,7 @@ describe('assigning', () => {
     const rollout = await whenOrdered({ locations: { by: 'child' }, stages: 'own-pace' });
     await s.enrolment.enrolChild(s.children.partition('a'), rollout, 'a');
     for (const p of s.all) await s.assignment.walk(p, rollout);
-    expect(await inOrder(rollout.release, (p) => s.keys.order(p, rollout.release))).toEqual(['b', 'c']);
+    expect(await inOrder((p) => s.keys.order(p, rollout.release))).toEqual(['b', 'c']);
 
     const other = await s.start({ locations: REGIONS });
     await s.children.delete('b', START, []);
@@ -239,9 +239,9 @@ describe('the order of children', () => {
     const target = { kind: 'children' as const, ids: ['d', 'c', 'b', 'a'] };
     const together = await whenOrdered({ target, order, locations: ALL });
     const key = (p: number): string => s.keys.todo(p, together.release, 'all');
-    expect(await inOrder(together.release, key)).toEqual(expected);
+    expect(await inOrder(key)).toEqual(expected);
     const alone = await whenOrdered({ target, order, locations: { by: 'child' } });
-    expect(await inOrder(alone.release, (p) => s.keys.order(p, alone.release))).toEqual(expected);
+    expect(await inOrder((p) => s.keys.order(p, alone.release))).toEqual(expected);
     expect(await s.orders.read(alone.release)).toEqual({ locations: 4, children: 4, outside: 0 });
   });
 
@@ -250,6 +250,6 @@ describe('the order of children', () => {
     for (const [id, count] of Object.entries({ big: 9, none: 0, two: 2 }))
       await s.join(id, 10_000, square(0, 0), count);
     const rollout = await whenOrdered({ locations: { by: 'child' }, order: { by: 'size' } });
-    expect(await inOrder(rollout.release, (p) => s.keys.order(p, rollout.release))).toEqual(['none', 'two', 'big']);
+    expect(await inOrder((p) => s.keys.order(p, rollout.release))).toEqual(['none', 'two', 'big']);
   });
 });
