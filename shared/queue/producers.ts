@@ -1,4 +1,5 @@
 /** How jobs get into queues. */
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Queue } from 'bullmq';
 import type { Keys } from '#store/keys.ts';
@@ -138,13 +139,20 @@ export async function createWalkProducer(connection: Client, keys: Keys, stack: 
   return {
     /** Adding a walk again while it's underway is nothing. */
     async add(job: WalkJob): Promise<void> {
-      const jobId = [job.release, job.kind, job.partition, job.epoch].join('_');
-      await queue.add('walk', job, { ...tireless, jobId });
+      await queue.add('walk', job, { ...tireless, jobId: walkId(job) });
     },
     async scheduleSweeps(): Promise<void> {
       await queue.upsertJobScheduler('sweep', { every: SWEEP_EVERY_MS }, { name: 'sweep', opts: tireless });
     },
   };
+}
+
+/** The same for the same work. Nothing in it may be a colon, so a location is in it by its number, or by a digest of its id. */
+function walkId(job: WalkJob): string {
+  const { release, kind, partition, epoch } = job;
+  const which = 'n' in job ? [job.n, 'upTo' in job ? job.upTo : 'all'] : [];
+  const again = job.kind === 'retry' ? [createHash('sha1').update(job.location).digest('hex'), job.version] : [];
+  return [release, kind, ...which, ...again, partition, epoch].join('_');
 }
 
 export type TickProducer = Awaited<ReturnType<typeof createTickProducer>>;

@@ -1,11 +1,15 @@
 /** All stores over one connection, but for the writes that somebody is told of (see replicated.ts). */
+import { createAssignmentStore } from './assignment-store.ts';
 import { createChildStore } from './child-store.ts';
 import { createEnrolmentStore } from './enrolment-store.ts';
 import type { Keys } from './keys.ts';
+import { createOrderStore } from './order-store.ts';
+import { createPlans } from './plans.ts';
 import type { Client } from './redis.ts';
 import { createReleaseStore } from './release-store.ts';
 import { createReplicated, type Replicated } from './replicated.ts';
 import { createSnapshotStore } from './snapshot-store.ts';
+import { createSourceStore } from './source-store.ts';
 
 export type Stores = ReturnType<typeof createStores>;
 
@@ -17,10 +21,15 @@ export function createStores(
 ) {
   const children = createChildStore(client, keys, partitions, replicated);
   const releases = createReleaseStore(client, keys, replicated);
+  const plans = createPlans(releases);
+  const orders = createOrderStore(client, keys, children, plans);
+  const sources = createSourceStore({ client, keys, children, releases, plans });
   return {
     children,
-    enrolment: createEnrolmentStore(client, keys, children, releases, replicated),
     releases,
-    snapshots: createSnapshotStore(client, keys, children),
+    orders,
+    assignment: createAssignmentStore({ client, keys, children, releases, plans, orders, sources }),
+    enrolment: createEnrolmentStore(client, keys, children, releases, replicated),
+    snapshots: createSnapshotStore(client, keys, children, orders, sources),
   };
 }

@@ -22,11 +22,11 @@ export async function startWorker(
   stack: AsyncDisposableStack,
 ): Promise<{ ready(): string | null }> {
   const base = await openBase(config, address, 'work', log, stack);
-  const { client, keys, partitions, clock, children, releases, enrolment } = base;
+  const { client, keys, partitions, clock, children, releases, assignment, enrolment } = base;
   const queues = await base.connect();
   const intake = await createIntakeProducer(queues, keys, partitions, 0, stack);
   const apply = createBatchApplier({ client, keys, children, releases, metrics, log });
-  const walk = createWalker({ releases, enrolment, intake, partitions });
+  const walk = createWalker({ releases, assignment, enrolment, intake, partitions });
   const { forgetAfterMs, keepReleasesMs } = config;
   const sweep = createSweeper({ children, releases, clock, forgetAfterMs, keepReleasesMs, log });
 
