@@ -2,17 +2,17 @@
 import { OWN_LOCATION } from '#domain/geo/locator.ts';
 import { share01 } from '#domain/geo/hash.ts';
 import { distanceKm } from '#domain/geo/sphere.ts';
-import { ALL } from '#domain/plan.ts';
+import { ALL, type Plan } from '#domain/plan.ts';
 import type { Rollout } from '#domain/rollout.ts';
 import type { ChildStore } from './child-store.ts';
 import type { Keys } from './keys.ts';
-import { OUTSIDE } from './placing.ts';
+import { OUTSIDE, type Placing } from './placing.ts';
 import type { KnownPlan, Plans } from './plans.ts';
 import { type Client, unwrap } from './redis.ts';
 import { runScript } from './script.ts';
 
 /** A tick reads and writes every location that is open: this many take about a second. */
-const MAX_LOCATIONS = 10_000;
+export const MAX_LOCATIONS = 10_000;
 /** Rollouts whose orders are kept at hand. */
 const KEPT = 8;
 const SCANNED = 1_000;
@@ -23,7 +23,8 @@ export type Order = { locations: number; children: number; outside: number; faul
 /** Locations in their order, with their members at the start; and the place of each, from 0. */
 export type Places = { all: readonly { id: string; members: number }[]; index: ReadonlyMap<string, number> };
 
-type Location = { id: string; members: number; first: number };
+/** `first`: when the first of its members joined (ms). */
+export type Location = { id: string; members: number; first: number };
 
 export type OrderStore = ReturnType<typeof createOrderStore>;
 
@@ -76,31 +77,10 @@ export function createOrderStore(
   }
 
   async function sorted(release: string, { plan, placing }: KnownPlan, found: readonly Location[]) {
-    const { order, locations } = plan;
-    const ranks = new Map<string, number>();
-    if (order.by === 'distance') {
-      const { middle } = placing();
-      const own: string[] = [];
-      for (const { id } of found) {
-        const point = middle(id);
-        if (point === null) own.push(id);
-        else ranks.set(id, distanceKm(order.from, point));
-      }
-      for (const [id, km] of await kmOfOwn(release, own)) ranks.set(id, km);
-    } else if (order.by === 'shuffled') {
-      for (const { id } of found) ranks.set(id, share01(`${order.seed} ${id}`));
-    } else if (order.by === 'size') {
-      for (const { id, members } of found) ranks.set(id, members);
-    } else if (order.by === 'listed' && locations.by === 'regions') {
-      for (const [i, { name }] of locations.regions.entries()) ranks.set(name, i);
-    }
-    const rank = (id: string): number => ranks.get(id) ?? (ranks.size === 0 ? 0 : Infinity);
-    const compare = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0);
-    const isByJoining = order.by === 'joining' || order.by === 'listed';
-    return found.toSorted(
-      (a, b) =>
-        compare(rank(a.id), rank(b.id)) || (isByJoining ? compare(a.first, b.first) : 0) || (a.id < b.id ? -1 : 1),
-    );
+    const isByDistance = plan.order.by === 'distance';
+    const { middle } = isByDistance ? placing() : { middle: () => null };
+    const own = isByDistance ? found.flatMap(({ id }) => (middle(id) === null ? [id] : [])) : [];
+    return sortLocations(plan, middle, found, await kmOfOwn(release, own));
   }
 
   async function composed(rollout: Rollout): Promise<{ order: Order; places: readonly Location[] }> {
@@ -184,6 +164,32 @@ export function createOrderStore(
       }
     },
   };
+}
+
+/** Locations in the order that a plan asks for. `kmOfOwn`: of those that are where their only child is. */
+export function sortLocations<L extends Location>(
+  { order, locations }: Pick<Plan, 'order' | 'locations'>,
+  middle: Placing['middle'],
+  found: readonly L[],
+  kmOfOwn: ReadonlyMap<string, number>,
+): L[] {
+  const ranks = new Map<string, number>();
+  if (order.by === 'distance')
+    for (const { id } of found) {
+      const point = middle(id);
+      ranks.set(id, point === null ? (kmOfOwn.get(id) ?? Infinity) : distanceKm(order.from, point));
+    }
+  else if (order.by === 'shuffled') for (const { id } of found) ranks.set(id, share01(`${order.seed} ${id}`));
+  else if (order.by === 'size') for (const { id, members } of found) ranks.set(id, members);
+  else if (order.by === 'listed' && locations.by === 'regions')
+    for (const [i, { name }] of locations.regions.entries()) ranks.set(name, i);
+  const rank = (id: string): number => ranks.get(id) ?? (ranks.size === 0 ? 0 : Infinity);
+  const compare = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0);
+  const isByJoining = order.by === 'joining' || order.by === 'listed';
+  return found.toSorted(
+    (a, b) =>
+      compare(rank(a.id), rank(b.id)) || (isByJoining ? compare(a.first, b.first) : 0) || (a.id < b.id ? -1 : 1),
+  );
 }
 
 function parsePlace(text: string): { id: string; members: number } {

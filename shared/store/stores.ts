@@ -10,6 +10,7 @@ import { createReleaseStore } from './release-store.ts';
 import { createReplicated, type Replicated } from './replicated.ts';
 import { createSnapshotStore } from './snapshot-store.ts';
 import { createSourceStore } from './source-store.ts';
+import { createSurveyStore } from './survey-store.ts';
 
 export type Stores = ReturnType<typeof createStores>;
 
@@ -30,6 +31,7 @@ export function createStores(
     orders,
     assignment: createAssignmentStore({ client, keys, children, releases, plans, orders, sources }),
     enrolment: createEnrolmentStore(client, keys, children, releases, replicated),
+    surveys: createSurveyStore(client, keys, children),
     snapshots: createSnapshotStore(client, keys, children, orders, sources),
   };
 }
