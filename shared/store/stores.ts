@@ -2,9 +2,11 @@
 import { createChildStore } from './child-store.ts';
 import { createEnrolmentStore } from './enrolment-store.ts';
 import type { Keys } from './keys.ts';
+import { createMarksStore } from './marks-store.ts';
 import type { Client } from './redis.ts';
 import { createReleaseStore } from './release-store.ts';
 import { createReplicated, type Replicated } from './replicated.ts';
+import { createServedStore } from './served.ts';
 import { createSnapshotStore } from './snapshot-store.ts';
 
 export type Stores = ReturnType<typeof createStores>;
@@ -20,7 +22,9 @@ export function createStores(
   return {
     children,
     enrolment: createEnrolmentStore(client, keys, children, releases, replicated),
+    marks: createMarksStore(client, keys, children),
     releases,
+    served: createServedStore(client, keys),
     snapshots: createSnapshotStore(client, keys, children),
   };
 }
