@@ -10,6 +10,7 @@ import { tireless } from './options.ts';
 
 const TICK_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 60_000;
+const MARKS_EVERY_MS = 2_000;
 const PENDING_LOOKED_AT = 100;
 const UNAPPLIED = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children', 'failed'] as const;
 const RETRY_MS = 100;
@@ -143,6 +144,9 @@ export async function createWalkProducer(connection: Client, keys: Keys, stack: 
     },
     async scheduleSweeps(): Promise<void> {
       await queue.upsertJobScheduler('sweep', { every: SWEEP_EVERY_MS }, { name: 'sweep', opts: tireless });
+    },
+    async scheduleMarks(): Promise<void> {
+      await queue.upsertJobScheduler('marks', { every: MARKS_EVERY_MS }, { name: 'marks', opts: tireless });
     },
   };
 }

@@ -3,11 +3,13 @@ import { createAssignmentStore } from './assignment-store.ts';
 import { createChildStore } from './child-store.ts';
 import { createEnrolmentStore } from './enrolment-store.ts';
 import type { Keys } from './keys.ts';
+import { createMarksStore } from './marks-store.ts';
 import { createOrderStore } from './order-store.ts';
 import { createPlans } from './plans.ts';
 import type { Client } from './redis.ts';
 import { createReleaseStore } from './release-store.ts';
 import { createReplicated, type Replicated } from './replicated.ts';
+import { createServedStore } from './served.ts';
 import { createSnapshotStore } from './snapshot-store.ts';
 import { createSourceStore } from './source-store.ts';
 import { createSurveyStore } from './survey-store.ts';
@@ -29,6 +31,8 @@ export function createStores(
     children,
     releases,
     orders,
+    served: createServedStore(client, keys),
+    marks: createMarksStore(client, keys, children),
     assignment: createAssignmentStore({ client, keys, children, releases, plans, orders, sources }),
     enrolment: createEnrolmentStore(client, keys, children, releases, replicated),
     surveys: createSurveyStore(client, keys, children),

@@ -29,6 +29,6 @@ export async function openStores(stack: AsyncDisposableStack, partitions = 2) {
       (await children.joinAll(children.partition(message.id), [message]))[0] === 1,
     /** True: there is such a child. */
     heartbeat: async (sign: Sign): Promise<boolean> =>
-      (await children.heartbeatAll(children.partition(sign.id), [sign]))[0] === 1,
+      (await children.heartbeatAll(children.partition(sign.id), [sign]))[0] !== 0,
   };
 }

@@ -146,7 +146,7 @@ describe('enrolling', () => {
     expect(await s.children.record(tagOf('rel'), 'late')).toBeNull();
     expect(await s.children.record(tagOf('rel'), 'silent-1')).toBeNull();
     for (const id of ['e-0', 'e-1499', 'e-2299'])
-      expect((await s.children.forPoll(id))?.offers).toEqual([{ release: 'rel', epoch: 1 }]);
+      expect((await s.children.forPoll(id))?.offers).toEqual([{ release: 'rel', epoch: 1, n: 0 }]);
   });
 
   it('drops offers of releases that are over from a child that never took them', async () => {
