@@ -26,6 +26,8 @@ const ofMembers = (membership: string): string => `${TOTALS}:${membership}`;
 const MARKS = ['@mark', '@ordered', '@silent'] as const;
 /** The same in each partition. */
 const FLAGS = ['@lost', '@due'] as const;
+/** Children of a release that is taken back who are no more. */
+const FOUND_ANEW = '@gone';
 /** When the first child of a location joined. */
 const EARLIEST = 'f:';
 
@@ -87,6 +89,8 @@ const countsOf = (hash: Hash): Map<string, number> =>
 function sizesOf(all: readonly Hash[]): Map<string, number> {
   const sums = new Map<string, number>();
   for (const [field, n] of all.flatMap((each) => Object.entries(each))) {
+    // Each partition finds out its own anew; a sum in one of them would be counted beside theirs.
+    if (field === FOUND_ANEW) continue;
     const old = sums.get(field);
     const both = field.startsWith(EARLIEST) ? Math.min(old ?? Infinity, Number(n)) : (old ?? 0) + Number(n);
     sums.set(field, both);

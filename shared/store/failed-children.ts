@@ -95,7 +95,7 @@ export function createFailedChildren(
       if (places.length === 0) return found;
       const last = looks.get(rollout.release);
       const isOld = last === undefined || performance.now() - last.at > LOOK_EVERY_MS;
-      const isNew = places.some(({ n }) => last?.named.has(n) !== true && (isOld || last?.missed.has(n) !== true));
+      const isNew = places.some(({ n }) => last?.named.has(n) !== true && (isOld || !last.missed.has(n)));
       const { named, missed } = last === undefined || isNew ? await look(rollout) : last;
       await Promise.all(
         places.map(async ({ n }) => {
