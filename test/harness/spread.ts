@@ -39,8 +39,8 @@ export const planOf = (parts: Partial<Plan>): Plan => ({ ...PRESETS['global-incr
 
 export type Spread = Awaited<ReturnType<typeof openSpread>>;
 
-export async function openSpread(stack: AsyncDisposableStack, partitions = 3) {
-  const s = await openStores(stack, partitions);
+export async function openSpread(stack: AsyncDisposableStack, partitions = 3, address?: string) {
+  const s = await openStores(stack, partitions, address);
   const jobs: WalkJob[] = [];
   const compensated: (string | null)[] = [];
   let serial = 0;
