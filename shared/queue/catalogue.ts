@@ -13,9 +13,9 @@ export const walkJob = z.discriminatedUnion('kind', [
   z.object({ ...walk, kind: z.literal('order') }),
   /** The same for those who have come since; or, where a release is taken back, for those who are Done with it since. */
   z.object({ ...walk, kind: z.literal('late') }),
-  /** Enrols the children of a location, by its number, in a partition; where there is no order, all of the partition's. */
-  z.object({ ...walk, kind: z.literal('enrol'), n: z.number() }),
-  /** Enrols so many children of a location, over all partitions. */
+  /** Enrols a partition's children in the locations that are open for it; `wave`: how many waves have started. */
+  z.object({ ...walk, kind: z.literal('enrol'), wave: z.number() }),
+  /** Enrols so many children of a location, by its number, over all partitions. */
   z.object({ ...walk, kind: z.literal('fill'), n: z.number(), upTo: z.number() }),
   /** Tries children again who failed or are lost, in a location (by its id) or ('') everywhere. */
   z.object({ ...walk, kind: z.literal('retry'), location: z.string(), version: z.number() }),

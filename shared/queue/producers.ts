@@ -154,9 +154,17 @@ export async function createWalkProducer(connection: Client, keys: Keys, stack: 
 /** The same for the same work. Nothing in it may be a colon, so a location is in it by its number, or by a digest of its id. */
 function walkId(job: WalkJob): string {
   const { release, kind, partition, epoch } = job;
-  const which = 'n' in job ? [job.n, 'upTo' in job ? job.upTo : 'all'] : [];
-  const again = job.kind === 'retry' ? [createHash('sha1').update(job.location).digest('hex'), job.version] : [];
-  return [release, kind, ...which, ...again, partition, epoch].join('_');
+  const more = {
+    order: () => [],
+    late: () => [],
+    enrol: ({ wave }: WalkJob & { kind: 'enrol' }) => [wave],
+    fill: ({ n, upTo }: WalkJob & { kind: 'fill' }) => [n, upTo],
+    retry: ({ location, version }: WalkJob & { kind: 'retry' }) => [
+      createHash('sha1').update(location).digest('hex'),
+      version,
+    ],
+  }[kind] as (job: WalkJob) => (string | number)[];
+  return [release, kind, ...more(job), partition, epoch].join('_');
 }
 
 export type TickProducer = Awaited<ReturnType<typeof createTickProducer>>;

@@ -3,7 +3,7 @@ import { ALL } from '#domain/plan.ts';
 import { membershipToken, type OpenLocation, type Rollout } from '#domain/rollout.ts';
 import type { ChildStore } from './child-store.ts';
 import type { Keys } from './keys.ts';
-import type { Client } from './redis.ts';
+import { type Client, unwrap } from './redis.ts';
 import type { ReleaseStore } from './release-store.ts';
 import type { Replicated } from './replicated.ts';
 import { runScript } from './script.ts';
@@ -109,6 +109,14 @@ export function createEnrolmentStore(
     async enrolChild(p: number, rollout: Rollout, id: string): Promise<void> {
       const place = { id, n: 0, children: null };
       await enrol(p, rollout, place, keys.order(p, rollout.release), ['named', '', '', id]);
+    },
+
+    /** Those of some locations where somebody is still to be enrolled in a partition. */
+    async waitingIn<P extends Place>(p: number, { release }: Rollout, places: readonly P[]): Promise<P[]> {
+      const pipeline = client.pipeline();
+      for (const { id } of places) pipeline.exists(keys.todo(p, release, id));
+      const found = places.length === 0 ? [] : unwrap(await pipeline.exec());
+      return places.filter((_, i) => found[i] === 1);
     },
 
     /** Enrols the next batch of a location's children in a partition. True: nobody is left there. */

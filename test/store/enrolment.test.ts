@@ -209,25 +209,29 @@ describe('so many and no more', () => {
 });
 
 describe('jobs', () => {
+  const ASKED = [{ kind: 'enrol', location: 'here', upTo: null }] as const;
+
   it.each<[string, Partial<Rollout>]>([
     ['the rollout is paused', { state: 'paused' }],
     ['its epoch is old', { epoch: 2 }],
     ['the location is held', { open: [openAt('here', 1, { held: 'why' })] }],
     ['the location is no longer open', { open: [openAt('there', 2)] }],
+    ['nobody asks for it any more', { effects: [], open: [openAt('here', 2)] }],
   ])('enrol nobody when %s', async (_, parts) => {
     const rollout = await givenOpen(5);
-    await s.change(rollout.release, parts);
+    await s.change(rollout.release, { effects: ASKED, ...parts });
     const { release, epoch } = rollout;
-    for (const p of s.all) await s.walk({ release, partition: p, kind: 'enrol', epoch, n: 1, upTo: 0 });
+    for (const p of s.all) await s.walk({ release, partition: p, kind: 'enrol', epoch, wave: 1 });
     await s.walk({ release, partition: 0, kind: 'fill', epoch, n: 1, upTo: 3 });
     expect(await s.enrolled(release)).toEqual([]);
   });
 
   it('enrol otherwise', async () => {
     const { release, epoch } = await givenOpen(5);
+    await s.change(release, { effects: ASKED });
     await s.walk({ release, partition: 0, kind: 'fill', epoch, n: 1, upTo: 3 });
     expect(await s.enrolled(release)).toHaveLength(3);
-    for (const p of s.all) await s.walk({ release, partition: p, kind: 'enrol', epoch, n: 1, upTo: 0 });
+    for (const p of s.all) await s.walk({ release, partition: p, kind: 'enrol', epoch, wave: 1 });
     expect(await s.enrolled(release)).toHaveLength(5);
   });
 });

@@ -1,6 +1,6 @@
 /** Walks for a release: over a partition, to put its children in order or to enrol them, or over a location. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isFinished, type Rollout } from '#domain/rollout.ts';
+import { isFinished, type OpenLocation, type Rollout } from '#domain/rollout.ts';
 import { type WalkJob, walkJob } from '#queue/catalogue.ts';
 import type { IntakeProducer } from '#queue/producers.ts';
 import type { AssignmentStore } from '#store/assignment-store.ts';
@@ -9,6 +9,8 @@ import type { MarksStore } from '#store/marks-store.ts';
 import type { ReleaseStore } from '#store/release-store.ts';
 
 const BACKLOG_CHECK_MS = 50;
+/** Locations of which a batch each is enrolled before the rollout is looked at again: it may be held by then. */
+const PLACES_AT_ONCE = 50;
 
 type Deps = {
   releases: Pick<ReleaseStore, 'rollout' | 'look'>;
@@ -26,8 +28,8 @@ type Walk = {
   /** Also while the rollout is paused or halted. */
   always?: true;
   isDone?(rollout: Rollout): Promise<boolean>;
-  /** True: it's through. Null: there's nothing for it to do any more. */
-  step(rollout: Rollout): Promise<boolean> | null;
+  /** True: it's through. */
+  step(rollout: Rollout): Promise<boolean>;
 };
 
 /** Resumable: where it died, it goes on from the last batch. It stops as soon as its epoch is old. */
@@ -37,7 +39,6 @@ export function createWalker({ releases, assignment, marks, enrolment, intake, p
     const pass = assignment.newPass();
     // Whoever is to be taken back is found by what it has done, whenever it was seen.
     const isPass = ({ plan }: Rollout): boolean => plan.compensates !== null;
-    const placeOf = ({ open }: Rollout, n: number) => open.find((each) => each.n === n && each.held === undefined);
     switch (job.kind) {
       case 'order':
         return {
@@ -53,17 +54,18 @@ export function createWalker({ releases, assignment, marks, enrolment, intake, p
         return {
           afterBacklog: true,
           isDone: async (rollout) => rollout.plan.direct && enrolment.isMarked(p, rollout),
-          step(rollout) {
+          async step(rollout) {
             if (rollout.plan.direct) return enrolment.enrolBatch(p, rollout);
-            const place = placeOf(rollout, job.n);
-            return place === undefined ? null : enrolment.enrolFirst(p, rollout, place);
+            const waiting = await enrolment.waitingIn(p, rollout, rollout.open.filter(isOpenFor(rollout)));
+            for (const place of waiting.slice(0, PLACES_AT_ONCE)) await enrolment.enrolFirst(p, rollout, place);
+            return waiting.length === 0;
           },
         };
       case 'fill':
         return {
-          step(rollout) {
-            const place = placeOf(rollout, job.n);
-            return place === undefined ? null : enrolment.enrolUpTo(rollout, place, job.upTo);
+          async step(rollout) {
+            const place = rollout.open.find((each) => each.n === job.n && each.held === undefined);
+            return place === undefined || enrolment.enrolUpTo(rollout, place, job.upTo);
           },
         };
       case 'retry': {
@@ -102,10 +104,16 @@ export function createWalker({ releases, assignment, marks, enrolment, intake, p
         continue;
       }
       waited = true;
-      const through = step(rollout);
-      if (through === null) return;
-      if (await through) break;
+      if (await step(rollout)) break;
     }
     await releases.look(release);
   };
+}
+
+/** Locations whose children are to be enrolled at once. */
+function isOpenFor({ effects }: Rollout): (location: OpenLocation) => boolean {
+  const asked = new Set(
+    effects.flatMap((effect) => (effect.kind === 'enrol' && effect.upTo === null ? [effect.location] : [])),
+  );
+  return ({ id, held }) => held === undefined && asked.has(id);
 }

@@ -3,7 +3,7 @@
  * them write, and effects are idempotent, so the other does no harm.
  */
 import { decide } from '#domain/decide.ts';
-import { type Effect, isByTurns, isFinished, type Rollout } from '#domain/rollout.ts';
+import { isByTurns, isFinished, type Rollout } from '#domain/rollout.ts';
 import type { TickProducer, WalkProducer } from '#queue/producers.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
@@ -31,43 +31,59 @@ export function createTicker(deps: Deps) {
   const partitions = Array.from({ length: children.partitions }, (_, p) => p);
   const report = createReporter(log);
 
-  /** In each partition. */
-  const walk = async (
-    { release, epoch }: Rollout,
-    job: { kind: 'order' | 'late' } | { kind: 'enrol'; n: number },
-    where: readonly number[],
-  ) => {
-    await Promise.all(where.map((partition) => walks.add({ release, partition, epoch, ...job })));
-  };
   const without = async (isDone: (p: number) => Promise<boolean>): Promise<number[]> => {
     const done = await Promise.all(partitions.map(isDone));
     return partitions.filter((p) => done[p] === false);
   };
 
-  /** True: the next tick may find more to do at once. */
+  async function walk(
+    { release, epoch, started }: Rollout,
+    kind: 'order' | 'late' | 'enrol',
+    where: readonly number[],
+  ): Promise<void> {
+    const job = { release, epoch, kind, wave: started.waves };
+    await Promise.all(where.map((partition) => walks.add({ ...job, partition })));
+  }
+
+  /** True: there is more to do at once. */
   async function order(rollout: Rollout): Promise<boolean> {
     const missing = await without((p) => assignment.isOrdered(p, rollout));
-    await walk(rollout, { kind: 'order' }, missing);
+    await walk(rollout, 'order', missing);
     return missing.length === 0 && orders.compose(rollout);
   }
 
-  async function enrol({ location, upTo }: Effect & { kind: 'enrol' }, rollout: Rollout): Promise<void> {
-    const { release, epoch, plan, open } = rollout;
-    const place = open.find(({ id }) => id === location);
-    if (place === undefined || place.held !== undefined) return;
-    const { n } = place;
-    if (isByTurns(plan)) return enrolment.enrolChild(children.partition(location), rollout, location);
-    if (upTo !== null) return walks.add({ release, partition: 0, epoch, kind: 'fill', n, upTo });
-    const where = plan.direct ? await without((p) => enrolment.isMarked(p, rollout)) : partitions;
-    await walk(rollout, { kind: 'enrol', n }, where);
+  async function enrol(rollout: Rollout): Promise<void> {
+    const { release, epoch, plan, open, effects } = rollout;
+    const asked = new Map(effects.flatMap((effect) => (effect.kind === 'enrol' ? [[effect.location, effect]] : [])));
+    const places = open.filter(({ id, held }) => held === undefined && asked.has(id));
+    if (isByTurns(plan)) for (const { id } of places) await enrolment.enrolChild(children.partition(id), rollout, id);
+    else if (plan.direct && places.length > 0)
+      await walk(rollout, 'enrol', await without((p) => enrolment.isMarked(p, rollout)));
+    else {
+      if (places.some(({ id }) => asked.get(id)?.upTo === null)) await walk(rollout, 'enrol', partitions);
+      for (const { id, n } of places) {
+        const upTo = asked.get(id)?.upTo ?? null;
+        if (upTo !== null) await walks.add({ release, epoch, partition: 0, kind: 'fill', n, upTo });
+      }
+    }
   }
 
-  async function perform(effect: Effect, rollout: Rollout): Promise<boolean> {
-    if (effect.kind === 'compensate') await deps.compensate(rollout, effect.location);
-    else if (rollout.state !== 'running') return false;
-    else if (effect.kind === 'enrol') await enrol(effect, rollout);
-    else return order(rollout);
-    return false;
+  /** Other locations go on, whatever keeps one from being taken back; it's tried again at the next tick. */
+  async function compensate(rollout: Rollout, location: string | null): Promise<void> {
+    try {
+      await deps.compensate(rollout, location);
+    } catch (error) {
+      const { release } = rollout;
+      log.error({ release, location, error: (error as Error).message }, 'it could not be taken back yet');
+    }
+  }
+
+  /** Does what the rollout asks for. True: there is more to do at once. */
+  async function perform(rollout: Rollout): Promise<boolean> {
+    for (const effect of rollout.effects) if (effect.kind === 'compensate') await compensate(rollout, effect.location);
+    if (rollout.state !== 'running') return false;
+    await enrol(rollout);
+    return rollout.effects.some(({ kind }) => kind === 'order') && order(rollout);
   }
 
   async function finish(rollout: Rollout | null, release: string): Promise<void> {
@@ -92,10 +108,9 @@ export function createTicker(deps: Deps) {
     metrics.ticks.inc({ outcome: written === false ? 'stale' : decided === rollout ? 'idle' : 'written' });
     if (written === false) return true;
     report(rollout, written);
-    let more = decided !== rollout;
-    for (const effect of written.effects) if (await perform(effect, written)) more = true;
-    if (written.state === 'running' && written.order !== null) await walk(written, { kind: 'late' }, unassigned);
-    return more;
+    const more = await perform(written);
+    if (written.state === 'running' && written.order !== null) await walk(written, 'late', unassigned);
+    return more || decided !== rollout;
   }
 
   return async (release: string): Promise<void> => {
