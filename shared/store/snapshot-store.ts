@@ -32,8 +32,6 @@ export type Aggregates = Snapshot & {
   unassigned: readonly number[];
 };
 
-export type SnapshotStore = ReturnType<typeof createSnapshotStore>;
-
 export function createSnapshotStore(
   client: Client,
   keys: Keys,
