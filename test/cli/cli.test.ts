@@ -126,7 +126,9 @@ describe('watch', () => {
     const refused = await choir(['start', 'cli-next']);
     expect([refused.code, refused.err]).toEqual([
       4,
-      expect.stringMatching(/^Another release touches the same functions: .*\nfault: plan.conflicts release cli-halted touches sieve too\n/),
+      expect.stringMatching(
+        /^Another release touches the same functions: .*\nfault: plan.conflicts release cli-halted touches sieve too\n/,
+      ),
     ]);
     await choir(['abort', 'cli-halted']);
     await fleet.stop();
