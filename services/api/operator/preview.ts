@@ -124,7 +124,10 @@ function withWaves(plan: Plan, { locations }: Pick<Survey, 'locations'>) {
   const waves: { wave: number; locations: number; children: number }[] = [];
   while (planned.length < locations.length) {
     const started = { locations: planned.length, waves: waves.length };
-    const next = locations.slice(started.locations, started.locations + waveSize(plan.waves, started, locations.length));
+    const next = locations.slice(
+      started.locations,
+      started.locations + waveSize(plan.waves, started, locations.length),
+    );
     const wave = waves.length + 1;
     for (const each of next) planned.push({ ...each, wave });
     waves.push({ wave, locations: next.length, children: next.reduce((sum, { members }) => sum + members, 0) });
