@@ -19,7 +19,7 @@ export function cutoff(now: number, silentMs: number, lastServed: number | null,
     const served = Math.max(end - to, 0);
     if (served >= left) break;
     left -= served;
-    end = Math.min(end, from);
+    end = from;
   }
   return end - left;
 }

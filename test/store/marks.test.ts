@@ -7,6 +7,7 @@ import type { Rollout, RolloutStage } from '#domain/rollout.ts';
 import { packNumbers } from '#domain/summary.ts';
 import type { Sign } from '#store/child-store.ts';
 import { namedReport, STAGES } from '#test/harness/arbitraries.ts';
+import { createMarksStore } from '#store/marks-store.ts';
 import { addsUp, givenEnrolled, runningRollout } from '#test/harness/records.ts';
 import { openStores } from '#test/harness/stores.ts';
 
@@ -197,6 +198,23 @@ describe('a child that polls though it runs the release', () => {
     expect(await marksOf(rollout, id)).toBe(0);
   });
 
+  it('has left for all that it asked before', async () => {
+    const { rollout, id } = await given();
+    await send(rollout, id, 2_000);
+    await sign(id, LEFT_AT, 'poll', rollout);
+    await sign(id, LEFT_AT - 1, 'ask', rollout);
+    expect(await marksOf(rollout, id)).toBe(MARK.lost);
+    expect((await s.children.forPoll(id))?.left).toBe(true);
+  });
+
+  it('is not lost where it was taken out', async () => {
+    const { rollout, id } = await given();
+    await send(rollout, id, 2_000);
+    await s.marks.eject(rollout, id);
+    expect(await sign(id, LEFT_AT, 'poll', rollout)).toBe(1);
+    expect(await addsUp(s, rollout)).toEqual({ n: 1, m4: 1 });
+  });
+
   it('counts as lost also where it had left before that was noted', async () => {
     const { rollout, id, p } = await given('all', { lostAfterMs: null });
     await send(rollout, id, 2_000, report(0, COMPLETED, 1));
@@ -286,6 +304,20 @@ describe('trying again', () => {
     expect(await addsUp(s, rollout)).toMatchObject({ n: 5, r1: 2, r2: 1, r3: 1, m4: 1 });
     await send(rollout, failed, 9_000, report(0, COMPLETED, null));
     expect(await addsUp(s, rollout)).toMatchObject({ r3: 2 });
+  });
+
+  it('is nothing for a child that was deleted, also right then', async () => {
+    const { rollout, id, p } = await given();
+    await send(rollout, id, 2_000, report(0, FAILURE, null));
+    const [before] = await s.children.held(p, rollout, [id], true);
+    if (before?.head == null) throw new Error('it is not enrolled');
+    expect(await s.children.delete(id, 9_000, [])).toBe('deleted');
+    const counts = await addsUp(s, rollout);
+    expect(await s.marks.retry(rollout, [id])).toEqual([]);
+    const change = { before, after: { ...before.head, attempt: 2 }, offer: 'made' as const };
+    expect(await s.children.swap(p, rollout, [change])).toEqual([false]);
+    expect(await addsUp(s, rollout)).toEqual(counts);
+    expect(await fieldsOf(id)).not.toContain('p');
   });
 
   it('keeps what else a child is offered', async () => {
@@ -417,6 +449,8 @@ describe('ending a stage by hand', () => {
     expect(await s.marks.endByHand(rollout, id, 2)).toBe(true);
     expect((await recordOf(rollout, id)).hand).toBe(3);
     expect(await s.marks.endByHand(rollout, 'nobody', 0)).toBe(false);
+    await s.marks.eject(rollout, id);
+    expect(await s.marks.endByHand(rollout, id, 2)).toBe(false);
   });
 });
 
@@ -450,6 +484,44 @@ describe('a change of a record', () => {
     await sign(id, 5_001, 'poll');
     expect(await s.children.swap(p, rollout, [change])).toEqual([false]);
     expect(await marksOf(rollout, id)).toBe(0);
+  });
+
+  it('is judged again where a message slipped in between', async () => {
+    const { rollout, id, p } = await given();
+    const slips: (() => Promise<unknown>)[] = [];
+    const marks = createMarksStore(s.client, s.keys, {
+      ...s.children,
+      async swap(...args) {
+        await slips.shift()?.();
+        return s.children.swap(...args);
+      },
+    });
+    // It comes back right then; it's still to be taken out then; it has failed for good by then.
+    slips.push(() => sign(id, 5_001, 'poll'));
+    expect(await marks.markLost(p, rollout, [id], 5_000)).toEqual([]);
+    slips.push(() => send(rollout, id, 6_000));
+    expect(await marks.endByHand(rollout, id, 0)).toBe(false);
+    slips.push(() => send(rollout, id, 7_000, report(0, 2, 1)));
+    expect(await marks.endByHand(rollout, id, 0)).toBe(true);
+    expect(await recordOf(rollout, id)).toMatchObject({ hand: 1, stages: [{ status: 2 }, {}, {}] });
+    slips.push(() => send(rollout, id, 8_000, report(0, FAILURE, null)));
+    expect(await marks.eject(rollout, id)).toBe('ejected');
+    expect(await recordOf(rollout, id)).toMatchObject({ status: 4, marks: MARK.ejected });
+    expect(await addsUp(s, rollout)).toEqual({ n: 1, m4: 1 });
+  });
+
+  it('is told to whoever holds an answer for the child', async () => {
+    const told: string[] = [];
+    const listener = await s.connect();
+    listener.on('message', (_channel: string, ids: string) => told.push(ids));
+    await listener.subscribe(s.keys.moved);
+    const { rollout, id, p } = await given();
+    await s.marks.markLost(p, rollout, [id], 5_000);
+    await s.marks.retry(rollout, [id]);
+    await s.marks.retry(rollout, [id]);
+    await s.marks.eject(rollout, id);
+    await listener.ping();
+    expect(told).toEqual([id, id, id]);
   });
 
   it('keeps all counts true, whoever races whom (law 3)', async () => {
