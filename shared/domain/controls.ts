@@ -94,7 +94,12 @@ export const pause = (rollout: Rollout, reason: string | null): Rollout =>
 export function resume(rollout: Rollout, { totals }: Pick<Snapshot, 'totals'>): Rollout {
   if (!isToDo('resume', rollout)) return rollout;
   const forgiven = rollout.state === 'halted' ? usedBudget([totals], rollout.plan).total : rollout.forgiven;
-  return { ...rollout, state: 'running', reason: null, endedAt: null, forgiven };
+  return { ...rollout, state: 'running', reason: null, endedAt: null, forgiven, open: rollout.open.map(unsoaked) };
+}
+
+/** Nobody looked meanwhile: whether the conditions held all the time isn't known, so a soak begins again. */
+function unsoaked({ met: _, ...location }: OpenLocation): OpenLocation {
+  return location;
 }
 
 export function resumeLocation(
@@ -108,7 +113,7 @@ export function resumeLocation(
   if (location.held === undefined) return rollout;
   const view = snapshot.locations.get(id);
   const used = usedBudget(view === undefined ? [] : bothCounts(view), rollout.plan);
-  const { held: _, since, ...rest } = location;
+  const { held: _, since, ...rest } = unsoaked(location);
   const forgiven = { used: used.total, overdue: used.overdue };
   // A stage that took too long has its whole time again.
   const again =

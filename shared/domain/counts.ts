@@ -27,14 +27,17 @@ export function expectedIn(counts: Counts, children: number, stage: number): num
 /** Children underway (in the aggregate under `m<sum of marks>`) that bear one of the marks (a sum of them) at least, but were not ejected. */
 export function marked(counts: Counts, marks: number): number {
   let sum = 0;
-  for (let m = 1; m < MARK.ejected; m++) if ((m & marks) > 0) sum += counts.get(`m${m}`) ?? 0;
+  for (let m = 1; m < MARK.ejected; m++) if ((m & marks) > 0) sum += counts.get(MARK_FIELDS[m] ?? '') ?? 0;
   return sum;
 }
+
+/** Kept: a tick reads them for every open location. */
+const MARK_FIELDS = Array.from({ length: 2 * MARK.ejected }, (_, m) => `m${m}`);
 
 /** Children that were taken out of the release: they are enrolled, and count nothing else. */
 export const ejected = (counts: Counts): number => {
   let sum = 0;
-  for (let m: number = MARK.ejected; m < 2 * MARK.ejected; m++) sum += counts.get(`m${m}`) ?? 0;
+  for (let m: number = MARK.ejected; m < 2 * MARK.ejected; m++) sum += counts.get(MARK_FIELDS[m] ?? '') ?? 0;
   return sum;
 };
 

@@ -4,23 +4,14 @@
  * Never fail open (law 4): every step forward is taken by a condition that holds on counts that are complete. Nothing
  * is taken from a location that some partition hasn't marked as enrolled, or that has no children.
  */
-import { bothCounts, breachText, isSpent, usedBudget } from './budget.ts';
-import { type Counts, ejected, ended, enrolled, inRelease, marked, underway } from './counts.ts';
-import { MARK } from './marks.ts';
+import { closeLocations, complete } from './closing.ts';
+import { type Counts, enrolled } from './counts.ts';
 import { enrolledIn, hasEntered, isMet, type LocationCounts, requirementsOf } from './gates.ts';
 import { enrolMore, openLocations } from './opening.ts';
-import {
-  abortRollout,
-  type Effect,
-  isByCohorts,
-  isFinished,
-  type OpenLocation,
-  revertRollout,
-  type Rollout,
-  setAside,
-  signalledStages,
-} from './rollout.ts';
-import { ReleaseStatus, STAGE_STATUSES, type StageStatus } from './status.ts';
+import { isCapped } from './pace.ts';
+import { type Effect, isByCohorts, isFinished, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
+import type { StageStatus } from './status.ts';
+import { stopLocations, stopOnBudget } from './stopping.ts';
 
 /** One of the children that Failed. */
 export type FailedChild = { child: string; stage: number; status: StageStatus };
@@ -79,12 +70,16 @@ export const decide: Step = (rollout, snapshot, now) => {
   return steps.reduce((state, step) => (state.state === 'running' ? step(state, snapshot, now) : state), settled);
 };
 
-/** Children enrolled in a location, once that is known for good. */
+/**
+ * Children enrolled in a location, once that is known for good. In waves of children those who are left belong to other
+ * waves. Where a limited number may have it at once, who joins meanwhile might never find a place: the gates don't wait.
+ */
 function childrenIn({ plan }: Rollout, { members }: OpenLocation, view: LocationView): number | null {
   if (view.left === null) return view.enrolled;
   const count = enrolled(view.counts);
   if (view.left === 0) return count;
-  return isByCohorts(plan) && members !== null && count >= members ? count : null;
+  const isFull = members !== null && count >= members;
+  return isFull && (isByCohorts(plan) || isCapped(plan)) ? count : null;
 }
 
 const settleEffects: Step = (rollout, snapshot) => {
@@ -143,81 +138,6 @@ function unreachedText(view: CompensationView | undefined): string {
   return view.unreached > 0 ? ` (${view.unreached} children could not be reached yet)` : '';
 }
 
-function failureText(rollout: Rollout, failed: FailedChild | null, failures: number, breach: string): string {
-  if (failed === null) return breach;
-  const others = failures > 1 ? ` (and ${failures - 1} more)` : '';
-  const stage = rollout.stages[failed.stage]?.name;
-  return `child ${failed.child} reported ${STAGE_STATUSES[failed.status]} in stage "${stage}"${others}`;
-}
-
-/** The budget over all locations. */
-const stopOnBudget: Step = (rollout, { totals, locations, failed }, now) => {
-  const { plan } = rollout;
-  const budget = plan.failure.all;
-  if (budget === null) return rollout;
-  // What is known of open locations may be newer than the totals.
-  const isOpen = (id: string): boolean => rollout.open.some((each) => each.id === id);
-  const open = usedBudget(
-    [...locations].flatMap(([id, view]) => (isOpen(id) ? bothCounts(view) : [])),
-    plan,
-  );
-  const inAll = usedBudget([totals], plan);
-  const used = open.total > inAll.total ? open : inAll;
-  const children = rollout.order?.children ?? enrolled(totals);
-  if (!isSpent(budget, used, rollout.forgiven, children)) return rollout;
-  const breach = breachText(budget, used, children);
-  const named = failureText(rollout, failed, used.failed, breach);
-  const reason =
-    named === breach || budget.count + budget.share + used.lost + used.overdue === 0 ? named : `${named}; ${breach}`;
-  if (budget.then === 'abort') return abortRollout(rollout, now, reason);
-  if (budget.then === 'revert') return revertRollout(rollout, now, reason, plan.releaseHeld);
-  return { ...rollout, state: 'halted', reason, endedAt: now };
-};
-
-/** The budget and the deadline of each location: the others go on. */
-const stopLocations: Step = (rollout, snapshot, now) =>
-  rollout.open.reduce((state, location) => {
-    const view = snapshot.locations.get(location.id);
-    if (view === undefined || location.held !== undefined) return state;
-    const budget = state.plan.failure.location;
-    const used = usedBudget(bothCounts(view), state.plan);
-    const children = Math.max(location.children ?? 0, location.members ?? 0, enrolled(view.counts));
-    const spent = budget !== null && isSpent(budget, used, location.forgiven?.used ?? 0, children);
-    if (!spent) {
-      const late = overdueText(state, location, view, now);
-      return late === null ? state : holdLocation(state, location.id, late);
-    }
-    const breach = breachText(budget, used, children);
-    const named = failureText(state, view.failed, used.failed, breach);
-    const reason = named === breach ? named : `${named}; ${breach}`;
-    if (budget.then === 'hold') return holdLocation(state, location.id, reason);
-    return setAside(state, location, budget.then === 'abort' ? 'aborted' : 'reverting', reason, now);
-  }, rollout);
-
-const holdLocation = (rollout: Rollout, id: string, held: string): Rollout => ({
-  ...rollout,
-  open: rollout.open.map((each) => (each.id === id ? { ...each, held } : each)),
-});
-
-/** Why a location has taken too long, or null. Children who wait, for others or for an operator, take no time of their own. */
-function overdueText(rollout: Rollout, location: OpenLocation, view: LocationView, now: number): string | null {
-  const { deadline } = rollout.plan;
-  if (deadline === null) return null;
-  const limit = `${Math.round(deadline.afterMs / 1000)} s`;
-  const overdue = bothCounts(view).reduce((sum, each) => sum + marked(each, MARK.overdue), 0);
-  if (deadline.then === 'hold' && overdue > (location.forgiven?.overdue ?? 0))
-    return `${overdue} children have been InProgress in a stage for more than ${limit}`;
-  for (const stage of signalledStages(rollout)) {
-    const since = location.since?.[stage];
-    if (since === undefined || location.gates.includes(stage) || now - since < deadline.afterMs) continue;
-    const unmet = requirementsOf(rollout, location, view, stage, now).filter(({ holds }) => !holds);
-    const metric = unmet.find(({ kind }) => kind === 'metrics');
-    if (metric !== undefined && unmet.every(({ kind }) => kind === 'metrics' || kind === 'soak' || kind === 'approval'))
-      return `stage "${rollout.stages[stage]?.name}" has waited for more than ${limit} for ${metric.text}`;
-  }
-  return null;
-}
-
 /** Since when stages are entered, and their conditions hold: kept only where the plan asks for it. */
 const noteStages: Step = (rollout, { locations }, now) => {
   const { advance, deadline } = rollout.plan;
@@ -259,11 +179,10 @@ const openGates: Step = (rollout, snapshot, now) => {
   // In lockstep a stage that has ended in a location already holds there.
   const isThrough = (location: OpenLocation, stage: number): boolean =>
     location.gates.includes(stage) || holds(location, stage);
+  const isLockstep = rollout.plan.stages === 'lockstep';
+  const ending = isLockstep ? signalled.filter((stage) => rollout.open.every((each) => isThrough(each, stage))) : [];
   const opens = (location: OpenLocation, stage: number): boolean =>
-    !location.gates.includes(stage) &&
-    (rollout.plan.stages === 'lockstep'
-      ? rollout.open.every((each) => isThrough(each, stage))
-      : holds(location, stage));
+    !location.gates.includes(stage) && (isLockstep ? ending.includes(stage) : holds(location, stage));
   let changed = false;
   const open = rollout.open.map((location) => {
     const gates = signalled.filter((stage) => opens(location, stage));
@@ -273,63 +192,3 @@ const openGates: Step = (rollout, snapshot, now) => {
   });
   return changed ? { ...rollout, open } : rollout;
 };
-
-/**
- * A location is through once every child enrolled in it has ended, or is lost within the budget, and as many are Done as
- * its quorum wants: silence alone brings nothing to an end. One without children gives way to the next.
- */
-function isThrough(rollout: Rollout, location: OpenLocation, snapshot: Snapshot): boolean {
-  const { plan } = rollout;
-  const view = snapshot.locations.get(location.id);
-  if (location.children === null || location.held !== undefined || view === undefined) return false;
-  if (rollout.effects.some((effect) => effect.kind === 'enrol' && effect.location === location.id)) return false;
-  if (plan.compensates !== null) {
-    // It goes on until every child has it, whoever is lost, and whoever is still to be Done with what it takes back.
-    const { done, coming } = snapshot.source ?? { done: 0, coming: 0 };
-    return underway(view.counts) + underway(view.late) === 0 && coming === 0 && enrolledIn(view) >= done;
-  }
-  const children = location.children - ejected(view.counts);
-  if (children === 0) return snapshot.next.some((next) => next.id !== location.id) || rollout.closed.children > 0;
-  const counted = plan.deadline?.then === 'fail' ? MARK.lost | MARK.overdue : MARK.lost;
-  const accounted = ended(view.counts) + marked(view.counts, counted);
-  const done = inRelease(view.counts, ReleaseStatus.Done);
-  return accounted >= children && done >= Math.ceil(plan.advance.quorum * children - 1e-9);
-}
-
-const closeLocations: Step = (rollout, snapshot, now) => {
-  const through = rollout.open.filter((location) => isThrough(rollout, location, snapshot));
-  if (through.length === 0) return rollout;
-  const signalled = signalledStages(rollout);
-  const open = rollout.open.filter((location) => !through.includes(location));
-  const shut = isByCohorts(rollout.plan)
-    ? []
-    : through.flatMap(({ n, gates }) => (gates.length < signalled.length ? [{ n, gates }] : []));
-  return {
-    ...rollout,
-    open,
-    closed: {
-      locations: rollout.closed.locations + through.length,
-      children: rollout.closed.children + through.reduce((sum, location) => sum + (location.children ?? 0), 0),
-    },
-    shut: [...rollout.shut, ...shut],
-    waveEndedAt: open.length === 0 ? now : rollout.waveEndedAt,
-  };
-};
-
-const complete: Step = (rollout, snapshot, now) => {
-  const { totals, locations, next, ordered } = snapshot;
-  if (!ordered || rollout.open.length > 0 || next.length > 0 || rollout.effects.length > 0) return rollout;
-  if (rollout.aside.some(({ as }) => as === 'reverting')) return rollout;
-  // A start that found nobody to enrol stays running and says so: success needs somebody who succeeded.
-  const somebody = rollout.plan.compensates === null ? rollout.closed.children > 0 : rollout.closed.locations > 0;
-  if (!somebody) return rollout;
-  const stay = rollout.aside.reduce((sum, { id }) => {
-    const view = locations.get(id);
-    return view === undefined ? sum : bothCounts(view).reduce((all, each) => all + underwayNotLost(each), sum);
-  }, 0);
-  // Late joiners and those who are tried again may be underway in locations that are through.
-  if (underwayNotLost(totals) > stay) return rollout;
-  return { ...rollout, state: 'completed', endedAt: now };
-};
-
-const underwayNotLost = (counts: Counts): number => underway(counts) - marked(counts, MARK.lost | MARK.overdue);

@@ -29,33 +29,70 @@ function paced(rate: Rate, pace: Pace | null, successes: number, rollout: Rollou
   };
 }
 
+type Grant = { upTo: number | null; own: Pace | null };
+
 /** Lets more children of open locations in: late joiners, and whoever a rate has held back. One grant at a time. */
 export const enrolMore: Step = (rollout, snapshot, now) => {
-  if (rollout.plan.direct || isByTurns(rollout.plan)) return rollout;
-  let state = rollout;
+  const { plan, effects } = rollout;
+  if (plan.direct || isByTurns(plan)) return rollout;
+  const { all, location: own } = plan.rate;
+  const isLimited = isPaced(rollout);
+  const asked = new Set(effects.flatMap((effect) => (effect.kind === 'enrol' ? [effect.location] : [])));
+  const grants = new Map<string, Grant>();
+  const successes = successesIn([snapshot.totals]);
+  let pace = rollout.pace;
+  // What was granted to other locations isn't in the totals yet.
+  let granted = rollout.open.reduce((sum, each) => sum + notYetEnrolled(each, snapshot.locations.get(each.id)), 0);
+  const begun = begunIn(rollout, snapshot);
+  const isEnrolling = rollout.open.some(
+    ({ children, held }) => children === null && (held === undefined || plan.stages === 'lockstep'),
+  );
+  const fits = ({ children, members }: OpenLocation): boolean => {
+    if (all.atOnce === null) return true;
+    // Late joiners take no place that a member may need.
+    return children === null ? begun.size === 0 || sumOf(begun) + (members ?? 0) <= all.atOnce : !isEnrolling;
+  };
   for (const location of rollout.open) {
     const view = snapshot.locations.get(location.id);
-    const isAsked = state.effects.some((effect) => effect.kind === 'enrol' && effect.location === location.id);
-    if (view === undefined || location.held !== undefined || isAsked) continue;
-    const wanted = wantedIn(state, location, view);
+    if (view === undefined || location.held !== undefined || asked.has(location.id)) continue;
+    const wanted = wantedIn(rollout, location, view);
     if (wanted === 0) continue;
-    if (!isPaced(state)) {
-      const upTo = isByCohorts(state.plan) ? location.members : null;
-      state = grant(state, location, upTo, location.pace ?? null, state.pace);
+    if (!isLimited) {
+      grants.set(location.id, { upTo: isByCohorts(plan) ? location.members : null, own: null });
       continue;
     }
-    const { all, location: own } = state.plan.rate;
+    if (!begun.has(location.id) && !fits(location)) continue;
+    const inAll = paced(all, pace, successes, rollout, now);
+    const roomInAll = roomFor(all, [snapshot.totals], granted);
+    if (Math.min(inAll.credit, roomInAll) < 1) break;
     const both = [view.counts, view.late];
-    const inAll = paced(all, state.pace, successesIn([snapshot.totals]), state, now);
-    const here = paced(own, location.pace ?? null, successesIn(both), state, now);
-    // What was granted to other locations in this very step isn't in the totals yet.
-    const granted = state.open.reduce((sum, each) => sum + notYetEnrolled(each, snapshot.locations.get(each.id)), 0);
-    const room = Math.min(roomFor(all, [snapshot.totals], granted), roomFor(own, both, 0));
-    const more = Math.min(wanted, inAll.credit, here.credit, room);
-    if (more > 0) state = grant(state, location, enrolledIn(view) + more, here.after(more) ?? null, inAll.after(more));
+    const here = paced(own, location.pace ?? null, successesIn(both), rollout, now);
+    const more = Math.min(wanted, inAll.credit, here.credit, roomInAll, roomFor(own, both, 0));
+    if (more <= 0) continue;
+    grants.set(location.id, { upTo: enrolledIn(view) + more, own: here.after(more) });
+    pace = inAll.after(more);
+    granted += more;
+    if (location.children === null) begun.set(location.id, location.members ?? 0);
   }
-  return state;
+  return grants.size === 0 ? rollout : withGrants({ ...rollout, pace }, grants);
 };
+
+/**
+ * Locations that have some of their children but not all, with their members. No stage of theirs ends before they have all:
+ * were more begun than may have the release at once, each would keep what another waits for.
+ */
+function begunIn(rollout: Rollout, { locations }: Parameters<Step>[1]): Map<string, number> {
+  const begun = new Map<string, number>();
+  if (rollout.plan.rate.all.atOnce === null || isOnItsOwn(rollout.plan)) return begun;
+  for (const { id, children, members, quota } of rollout.open) {
+    const view = locations.get(id);
+    const has = Math.max(view === undefined ? 0 : enrolledIn(view), quota ?? 0);
+    if (children === null && has > 0) begun.set(id, members ?? 0);
+  }
+  return begun;
+}
+
+const sumOf = (sizes: ReadonlyMap<string, number>): number => [...sizes.values()].reduce((sum, n) => sum + n, 0);
 
 /** How many children are still to be let in. */
 function wantedIn({ plan }: Rollout, location: OpenLocation, view: LocationView): number {
@@ -64,24 +101,18 @@ function wantedIn({ plan }: Rollout, location: OpenLocation, view: LocationView)
   return Math.min(left, Math.max((location.members ?? 0) - enrolledIn(view), 0));
 }
 
+/** Granted, and still to come: who has gone meanwhile takes no place. */
 const notYetEnrolled = ({ quota }: OpenLocation, view: LocationView | undefined): number =>
-  quota === null || view === undefined ? 0 : Math.max(quota - enrolledIn(view), 0);
+  quota === null || view === undefined ? 0 : Math.max(Math.min(quota - enrolledIn(view), view.left ?? Infinity), 0);
 
-function grant(
-  rollout: Rollout,
-  { id }: OpenLocation,
-  upTo: number | null,
-  own: Pace | null,
-  all: Pace | null,
-): Rollout {
-  return {
-    ...rollout,
-    pace: all,
-    open: rollout.open.map((each) =>
-      each.id === id ? { ...each, quota: upTo, ...(own === null ? {} : { pace: own }) } : each,
-    ),
-    effects: [...rollout.effects, { kind: 'enrol', location: id, upTo }],
-  };
+function withGrants(rollout: Rollout, grants: ReadonlyMap<string, Grant>): Rollout {
+  const open = rollout.open.map((each) => {
+    const grant = grants.get(each.id);
+    if (grant === undefined) return each;
+    return { ...each, quota: grant.upTo, ...(grant.own === null ? {} : { pace: grant.own }) };
+  });
+  const enrol = [...grants].map(([location, { upTo }]) => ({ kind: 'enrol', location, upTo }) as const);
+  return { ...rollout, open, effects: [...rollout.effects, ...enrol] };
 }
 
 /** Why the next wave may not start though the last one is through, or null. */
@@ -130,20 +161,20 @@ function withOpened(rollout: Rollout, next: readonly { id: string; members: numb
     members,
     n: (isByCohorts(plan) ? waves : started.locations) + i + 1,
   }));
-  const open = places
-    .filter(({ id }) => !skip.includes(id))
-    .map(({ id, members, n }): OpenLocation => {
-      const held = impossible(rollout, members);
-      return {
-        id,
-        n,
-        members,
-        quota: isLimited ? 0 : null,
-        children: null,
-        gates: [],
-        ...(held === null ? {} : { held }),
-      };
-    });
+  const going = places.filter(({ id }) => !skip.includes(id));
+  const wave = going.reduce((sum, { members }) => sum + (members ?? 0), 0);
+  const open = going.map(({ id, members, n }): OpenLocation => {
+    const held = impossible(rollout, members, wave);
+    return {
+      id,
+      n,
+      members,
+      quota: isLimited ? 0 : null,
+      children: null,
+      gates: [],
+      ...(held === null ? {} : { held }),
+    };
+  });
   const skipped = places.filter(({ id }) => skip.includes(id));
   const upTo = (members: number | null): number | null => (isByCohorts(plan) ? members : null);
   return {
@@ -171,11 +202,17 @@ function withOpened(rollout: Rollout, next: readonly { id: string; members: numb
   };
 }
 
-/** Why a location could never end, or null: fewer may have it at once than must wait in a stage together. */
-function impossible({ plan, stages }: Rollout, members: number | null): string | null {
-  const most = Math.min(plan.rate.all.atOnce ?? Infinity, plan.rate.location.atOnce ?? Infinity);
+/**
+ * Why locations that are opened together could never end, or null: no stage ends before all of a location's children are
+ * enrolled (in lockstep, all of all), and until then each keeps its place among those who may have the release at once.
+ */
+function impossible({ plan, stages }: Rollout, members: number | null, wave: number): string | null {
   const [stage] = signalledStages({ stages });
-  const needed = Math.ceil(plan.advance.quorum * (members ?? 0) - 1e-9);
-  if (stage === undefined || isOnItsOwn(plan) || plan.compensates !== null || needed <= most) return null;
-  return `at most ${most} children have the release at once, but stage "${stages[stage]?.name}" ends only with ${needed} of ${members} waiting in it`;
+  if (stage === undefined || isOnItsOwn(plan) || plan.compensates !== null) return null;
+  const { all, location: own } = plan.rate;
+  const here = members ?? 0;
+  const inAll = plan.stages === 'lockstep' ? Math.max(wave, here) : here;
+  const [most, needed] = here > (own.atOnce ?? Infinity) ? [own.atOnce, here] : [all.atOnce ?? Infinity, inAll];
+  if (most === null || needed <= most) return null;
+  return `at most ${most} children have the release at once, but stage "${stages[stage]?.name}" ends only when all ${needed} have it`;
 }

@@ -1,7 +1,7 @@
 /** How many more children may be enrolled now: rates as a bucket of tokens, and room under what may be underway at once. */
 import { type Counts, marked, passed, underway } from './counts.ts';
 import { MARK } from './marks.ts';
-import type { Rate } from './plan.ts';
+import type { Rate, Rules } from './plan.ts';
 import type { Pace } from './rollout.ts';
 
 /** So much of a rate may be saved up: ticks come late, but a pause isn't made up for. */
@@ -35,6 +35,10 @@ export function roomFor(rate: Rate, counts: readonly Counts[], granted: number):
   const busy = counts.reduce((sum, each) => sum + underway(each) - marked(each, MARK.lost), 0);
   return Math.max(rate.atOnce - busy - granted, 0);
 }
+
+/** Only so many may be underway at a time. */
+export const isCapped = ({ rate }: Pick<Rules, 'rate'>): boolean =>
+  rate.all.atOnce !== null || rate.location.atOnce !== null;
 
 /** Children who make a rate grow. */
 export const successesIn = (counts: readonly Counts[]): number =>

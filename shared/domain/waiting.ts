@@ -1,13 +1,15 @@
 /** Why a release waits: the conditions that don't hold yet, with their numbers. Read from what `decide` reads. */
-import { expectedIn, failedIn, inStage, marked } from './counts.ts';
+import { bothCounts } from './budget.ts';
+import { underwayNotLost } from './closing.ts';
+import { type Counts, ejected, expectedIn, failedIn, inRelease, inStage, marked, underway } from './counts.ts';
 import { MARK } from './marks.ts';
 import type { LocationView, Snapshot } from './decide.ts';
 import { enrolledIn, requirementsOf } from './gates.ts';
 import { isPaced, waveWaits } from './opening.ts';
 import { perMinute, roomFor, successesIn } from './pace.ts';
-import { stageRank } from './record.ts';
+import { rankRange, stageRank } from './record.ts';
 import { compensationId, isOnItsOwn, type OpenLocation, type Rollout } from './rollout.ts';
-import { StageStatus } from './status.ts';
+import { ReleaseStatus, StageStatus } from './status.ts';
 
 export type Wait = {
   location: string | null;
@@ -42,9 +44,23 @@ export function waitsOf(rollout: Rollout, view: WaitView, now: number): Wait[] {
     ...aside,
   ];
   if (waits.length > 0 || rollout.open.length > 0) return waits;
-  if (!view.ordered || view.next.length > 0)
-    return [general(waveWaits(rollout, now) ?? paceText(rollout, view) ?? 'the scheduler to open the next location')];
-  return rollout.closed.children === 0 ? [nobody(null)] : [];
+  if (!view.ordered || view.next.length > 0) return [general(waveWaits(rollout, now) ?? turnText(rollout, view))];
+  return endWaits(rollout, view);
+}
+
+function turnText(rollout: Rollout, view: WaitView): string {
+  const pace = paceText(rollout, view, null);
+  return pace === null ? 'the scheduler to open the next location' : `the turn of the next location, ${pace}`;
+}
+
+/** Nothing is open, and no location is to come. Late joiners and those who are tried again may still be underway. */
+function endWaits({ aside, closed }: Rollout, { totals, locations }: WaitView): Wait[] {
+  const stay = aside.flatMap(({ id }) => bothCounts(locations.get(id) ?? NOBODY));
+  const left = stay.reduce((sum, counts) => sum - underwayNotLost(counts), underwayNotLost(totals));
+  if (left > 0) return [general(`${left} children who are underway in locations that are through`)];
+  if (closed.children > 0 && inRelease(totals, ReleaseStatus.Done) > 0) return [];
+  if (aside.length > 0) return [general('an operator: every location was taken out of the course')];
+  return [closed.children > 0 ? general(NOBODY_LEFT) : nobody(null)];
 }
 
 const nobody = (location: string | null): Wait => ({
@@ -65,23 +81,39 @@ function locationWaits(
   if (children === null) {
     const left = here?.left ?? null;
     const why = left === null ? partitions : `${enrolledIn(here ?? NOBODY)} enrolled, ${left} to come`;
-    const pace = paceText(rollout, view);
-    const detail = rollout.plan.by === 'child' && left === null ? '' : `: ${why}${pace === null ? '' : `, at ${pace}`}`;
+    const pace = paceText(rollout, view, here ?? null);
+    const detail = rollout.plan.by === 'child' && left === null ? '' : `: ${why}${pace === null ? '' : `, ${pace}`}`;
     return [{ ...general(`enrolment${detail}`), location: id }];
   }
+  const waits = children === 0 ? [] : stageWaits(rollout, { ...location, children }, here ?? NOBODY, now);
+  if (waits.length > 0) return waits;
+  const late = here === undefined ? 0 : underwayNotLost(here.late);
+  if (late > 0) return [{ ...general(`${late} children who joined late`), location: id }];
   if (children === 0) return [nobody(id)];
-  return stageWaits(rollout, { ...location, children }, here ?? NOBODY, now);
+  return children > ejected(here?.counts ?? NOBODY.counts) ? [] : [{ ...general(NOBODY_LEFT), location: id }];
 }
+
+const NOBODY_LEFT = 'an operator: all of its children were taken out of it';
 
 const NOBODY: LocationView = { counts: new Map(), late: new Map(), left: null, enrolled: null, failed: null };
 
-/** What holds children back before they are enrolled, or null. */
-function paceText(rollout: Rollout, { totals }: WaitView): string | null {
+/** What holds children back before they are enrolled, or null. `here`: in a location, which may be paced on its own. */
+function paceText(rollout: Rollout, { totals }: WaitView, here: LocationView | null): string | null {
   if (!isPaced(rollout)) return null;
-  const { all } = rollout.plan.rate;
-  if (roomFor(all, [totals], 0) === 0) return `most ${all.atOnce} children at once`;
-  const limit = perMinute(all, successesIn([totals]), rollout.bundleBytes);
-  return limit === null ? null : `a rate of ${Number(limit.toPrecision(3))} children a minute`;
+  const { all, location: own } = rollout.plan.rate;
+  const both = here === null ? [] : [here.counts, here.late];
+  const limits = [
+    { rate: all, counts: [totals], where: '' },
+    ...(here === null ? [] : [{ rate: own, counts: both, where: ' in a location' }]),
+  ];
+  const full = limits.find(({ rate, counts }) => roomFor(rate, counts, 0) === 0);
+  if (full !== undefined) return `at most ${full.rate.atOnce} children at once${full.where}`;
+  const slowest = limits
+    .map(({ rate, counts, where }) => ({ limit: perMinute(rate, successesIn(counts), rollout.bundleBytes), where }))
+    .filter(({ limit }) => limit !== null)
+    .sort((a, b) => Number(a.limit) - Number(b.limit))[0];
+  if (slowest === undefined) return null;
+  return `at a rate of ${Number(Number(slowest.limit).toPrecision(3))} children a minute${slowest.where}`;
 }
 
 /** The earliest stage that isn't through here: children are before it, in it, or wait for its gate. */
@@ -92,9 +124,11 @@ function stageWaits(
   now: number,
 ): Wait[] {
   const { counts } = view;
+  // Whoever has ended is in no stage any more.
+  if (underway(counts) === 0) return quorumWaits(rollout, location, counts);
   for (const [i, stage] of rollout.stages.entries()) {
     const expected = expectedIn(counts, location.children, i);
-    if (expected <= 0) return [];
+    if (expected <= 0) break;
     const wait = (text: string, before: StageStatus | null): Wait => ({
       location: location.id,
       stage: stage.name,
@@ -122,5 +156,16 @@ function stageWaits(
     if (through < expected)
       return [wait(`${expected - through} of ${expected} children${lostText}`, StageStatus.Completed)];
   }
-  return [];
+  return quorumWaits(rollout, location, counts);
+}
+
+/** All have ended, but too few of them Done: whoever failed stays in the count. */
+function quorumWaits({ plan }: Rollout, { id, children }: OpenLocation & { children: number }, counts: Counts): Wait[] {
+  const of = children - ejected(counts);
+  const done = inRelease(counts, ReleaseStatus.Done);
+  const missing = Math.ceil(plan.advance.quorum * of - 1e-9) - done;
+  if (missing <= 0) return [];
+  const failed = inRelease(counts, ReleaseStatus.Failed);
+  const text = `${missing} more of ${of} children to be Done (${done} are, ${failed} failed)`;
+  return [{ ...general(text), location: id, ranks: rankRange(ReleaseStatus.Failed) }];
 }
