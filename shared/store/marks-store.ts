@@ -59,7 +59,12 @@ export function createMarksStore(
   }
 
   /** The same, wherever they are, some at a time. */
-  async function change(rollout: Rollout, ids: readonly string[], withKept: boolean, judge: Judge): Promise<string[]> {
+  async function changeAll(
+    rollout: Rollout,
+    ids: readonly string[],
+    withKept: boolean,
+    judge: Judge,
+  ): Promise<string[]> {
     const changed: string[] = [];
     for (const [p, some] of Map.groupBy(new Set(ids), children.partition))
       for (let from = 0; from < some.length; from += AT_ONCE)
@@ -73,7 +78,7 @@ export function createMarksStore(
      * yet. Others are left alone; returns those that were not.
      */
     retry: (rollout: Rollout, ids: readonly string[]): Promise<string[]> =>
-      change(rollout, ids, true, ({ id, known }, head) => {
+      changeAll(rollout, ids, true, ({ id, known }, head) => {
         if (!known || !canRetry(head)) return null;
         const fresh = freshHead(id, rollout.stages.length, rollout.epoch, head.membership);
         return { after: { ...fresh, attempt: head.attempt + 1 }, offer: 'made' };
@@ -113,7 +118,7 @@ export function createMarksStore(
     async endByHand(rollout: Rollout, id: string, stage: number): Promise<boolean> {
       if (rollout.stages[stage]?.type !== 'WaitForSignal') return false;
       let isThrough = false;
-      const changed = await change(rollout, [id], false, (_, head) => {
+      const changed = await changeAll(rollout, [id], false, (_, head) => {
         const isThere = isUnderway(head) && !isEjected(head) && stageOf(head) === stage;
         isThrough = isThere && head.hand > stage;
         return isThere && !isThrough ? { after: { ...head, hand: stage + 1 } } : null;
