@@ -68,6 +68,7 @@ async function ticks(redis: Redis, release: string): Promise<number[]> {
     ...redis,
     walks: { add: () => Promise.resolve() },
     ticks: { unschedule: () => Promise.resolve() },
+    compensate: () => Promise.resolve(),
     clock: { now: () => Date.now() },
     metrics: createMetrics('bench'),
     log: createLog('bench', 'silent'),

@@ -34,7 +34,7 @@ export function createPublisher(releases: ReleaseStore, clock: Clock, bundleLimi
       zip: sha256(checked.served),
       warnings,
     };
-        const outcome = await releases.publish(
+    const outcome = await releases.publish(
       release,
       `${release.yml} ${sha256(zip)}`,
       { yml, zip: checked.served },

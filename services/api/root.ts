@@ -27,6 +27,7 @@ import { createWaiting } from './waiting.ts';
 const MAX_HELD = 10_000;
 /** Longer than any proxy in front keeps idle connections, so that it never meets one that is just being closed. */
 const KEEP_ALIVE_MS = 75_000;
+const NOTE_SERVED_MS = 1_000;
 
 export async function startApi(
   config: Config,
@@ -45,7 +46,7 @@ export async function startApi(
   // One of several that starts while the others serve leaves the children to them.
   const early = isOneOfSeveral() ? null : await open();
   const base = await openBase(config, address, 'serve', log, stack);
-  const { client, keys, partitions, clock, children, releases } = base;
+  const { client, keys, partitions, clock, children, releases, served } = base;
   const producer = await createIntakeProducer(await base.connect(), keys, partitions, config.ackReplicas, stack);
   const ticks = await createTickProducer(client, keys, stack);
   const load = await createLoadGuard(client, children, producer, config, metrics, log, stack);
@@ -93,5 +94,11 @@ export async function startApi(
   stack.defer(close);
   stack.defer(waiting.close);
   stack.defer(events.close);
+  // Children who are turned away say nothing, and aren't silent for it.
+  const noteServed = (): void => {
+    if (!load.refuses('poll')) served.note().catch(() => {});
+  };
+  const serving = setInterval(noteServed, NOTE_SERVED_MS);
+  stack.defer(() => clearInterval(serving));
   return { port, ready };
 }

@@ -8,7 +8,9 @@ const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'];
 export function renderPreview(id: string, view: PreviewView): string {
   const { children, locations, waves, bytes, revert } = view;
   const about = view.looked_at < 1 ? `about (from ${Math.round(view.looked_at * 100)} % of the fleet) ` : '';
-  const lines = [`${id}  ${view.plan?.name ?? ''}  a start would enrol ${about}${children.enrolled} of ${children.known} children`];
+  const lines = [
+    `${id}  ${view.plan?.name ?? ''}  a start would enrol ${about}${children.enrolled} of ${children.known} children`,
+  ];
   const out = [
     children.silent > 0 ? `${children.silent} silent` : '',
     children.untargeted > 0 ? `${children.untargeted} not targeted` : '',
@@ -30,8 +32,13 @@ export function renderPreview(id: string, view: PreviewView): string {
         time(each.through_after_seconds),
       ]);
     const head = ['WAVE', 'LOCATION', 'CHILDREN', 'OPENS AFTER', 'THROUGH AFTER'];
-    lines.push(...table([head, ...rows]).split('\n').map((row) => `  ${row}`));
-    if (locations.count > SHOWN) lines.push(`  and ${locations.count - Math.min(SHOWN, locations.first.length)} more locations`);
+    lines.push(
+      ...table([head, ...rows])
+        .split('\n')
+        .map((row) => `  ${row}`),
+    );
+    if (locations.count > SHOWN)
+      lines.push(`  and ${locations.count - Math.min(SHOWN, locations.first.length)} more locations`);
   }
   if (revert !== null)
     lines.push(
@@ -46,7 +53,11 @@ export function renderPreview(id: string, view: PreviewView): string {
 export function time(seconds: number | null): string {
   if (seconds === null) return '?';
   const whole = Math.round(seconds);
-  const [days, hours, minutes] = [Math.floor(whole / 86_400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60];
+  const [days, hours, minutes] = [
+    Math.floor(whole / 86_400),
+    Math.floor(whole / 3600) % 24,
+    Math.floor(whole / 60) % 60,
+  ];
   const clock = [hours, minutes, whole % 60].map((part) => String(part).padStart(2, '0')).join(':');
   return days > 0 ? `${days} d ${clock}` : clock;
 }

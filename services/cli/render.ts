@@ -64,7 +64,15 @@ export function renderRelease(release: ReleaseView): string {
 const apartText = ({ lost, overdue, ejected }: ReleaseView['progress']): string[] =>
   lost + overdue + ejected === 0
     ? []
-    : [[lost > 0 ? `${lost} lost` : '', overdue > 0 ? `${overdue} overdue` : '', ejected > 0 ? `${ejected} taken out` : ''].filter((text) => text !== '').join(', ')];
+    : [
+        [
+          lost > 0 ? `${lost} lost` : '',
+          overdue > 0 ? `${overdue} overdue` : '',
+          ejected > 0 ? `${ejected} taken out` : '',
+        ]
+          .filter((text) => text !== '')
+          .join(', '),
+      ];
 
 const MAX_LOCATIONS = 16;
 
@@ -78,15 +86,20 @@ function locationLines({ progress, plan }: ReleaseView): string[] {
       const inside = (stage.InProgress ?? 0) + (stage.SuccessWaiting ?? 0) + (stage.ShouldEnd ?? 0);
       return inside > 0 ? [`${inside} in ${stage.name}`] : [];
     });
-    const bad = [each.failed > 0 ? `${each.failed} failed` : '', each.lost > 0 ? `${each.lost} lost` : ''].filter((text) => text !== '');
+    const bad = [each.failed > 0 ? `${each.failed} failed` : '', each.lost > 0 ? `${each.lost} lost` : ''].filter(
+      (text) => text !== '',
+    );
     const state = each.held === null ? 'open' : 'HELD';
     return `    ${each.id.padEnd(width)}  ${state.padEnd(9)} ${String(each.children ?? each.enrolled).padStart(6)}  ${[...parts, ...bad].join(', ')}`;
   });
-  const left = aside.map(({ id, as, reason, children, release }) =>
-    `    ${id.padEnd(width)}  ${as.padEnd(9)} ${String(children).padStart(6)}  ${reason}${release === null ? '' : ` (${release})`}`,
+  const left = aside.map(
+    ({ id, as, reason, children, release }) =>
+      `    ${id.padEnd(width)}  ${as.padEnd(9)} ${String(children).padStart(6)}  ${reason}${release === null ? '' : ` (${release})`}`,
   );
   const all = [...open, ...left];
-  return all.length > MAX_LOCATIONS ? [...all.slice(0, MAX_LOCATIONS), `    and ${all.length - MAX_LOCATIONS} more`] : all;
+  return all.length > MAX_LOCATIONS
+    ? [...all.slice(0, MAX_LOCATIONS), `    and ${all.length - MAX_LOCATIONS} more`]
+    : all;
 }
 
 function childText({

@@ -5,7 +5,7 @@
  */
 import { partitionOf } from '#domain/ids.ts';
 import type { Keys } from '#store/keys.ts';
-import type { Client } from '#store/redis.ts';
+import { type Client, unwrap } from '#store/redis.ts';
 import { runScript } from '#store/script.ts';
 import { type PartitionKey, scanPartitions } from './partition-keys.ts';
 
@@ -60,6 +60,32 @@ export async function moveAll({ client, keys, prefix, to, pulse }: Deps): Promis
     } while (cursor !== '0');
   }
 
+  /** Whoever is in a list twice is there for nothing: what comes of it is the same. */
+  async function moveListed({ key, p, rest }: PartitionKey): Promise<void> {
+    const ids = await client.lrange(key, 0, -1);
+    const byPlace = Map.groupBy(ids, (id) => partitionOf(id, to));
+    for (const [place, some] of byPlace)
+      if (place !== p)
+        for (const slice of slices(some)) {
+          await client.rpush(keyIn(place, rest), ...slice);
+          pulse(0);
+        }
+    const stay = client.multi().del(key);
+    for (const slice of slices(byPlace.get(p) ?? [])) stay.rpush(key, ...slice);
+    unwrap(await stay.exec());
+    pulse(0);
+  }
+
+  /** What is the same in all partitions is so in the new ones. */
+  async function spread({ key, p, rest }: PartitionKey): Promise<void> {
+    const rows = await client.zrange(key, 0, '-1', 'WITHSCORES');
+    const members = rows.flatMap((member, i) => (i % 2 === 0 ? [rows[i + 1] ?? '0', member] : []));
+    for (let place = 0; place < to; place++)
+      if (place !== p && members.length > 0) await client.zadd(keyIn(place, rest), ...members);
+    if (p >= to) await client.unlink(key);
+    pulse(0);
+  }
+
   /** Letters of a partition that ceases to be; they belong to no child any more, so others stay where they are. */
   async function moveDead({ key, p }: PartitionKey): Promise<void> {
     const place = p % to;
@@ -78,12 +104,17 @@ export async function moveAll({ client, keys, prefix, to, pulse }: Deps): Promis
     await moveChildren(found.filter(({ kind, of, p }) => kind === 'child' && partitionOf(of, to) !== p));
     for (const key of found) {
       if (key.kind === 'members') await moveMembers(key);
+      if (key.kind === 'list') await moveListed(key);
+      if (key.kind === 'shared') await spread(key);
       if (key.kind === 'dead' && key.p >= to) await moveDead(key);
       if (key.kind === 'transient' && key.p >= to) await client.unlink(key.key);
     }
     pulse(0);
   }
 }
+
+const slices = (ids: readonly string[]): string[][] =>
+  Array.from({ length: Math.ceil(ids.length / AT_ONCE) }, (_, i) => ids.slice(i * AT_ONCE, (i + 1) * AT_ONCE));
 
 /** What kept the moving of dead letters from being done twice. */
 export async function forgetMoves(client: Client, keys: Keys, to: number): Promise<void> {

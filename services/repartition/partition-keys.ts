@@ -10,10 +10,15 @@ export type PartitionKey = {
   p: number;
   /** The key without its partition: the same in all of them. */
   rest: string;
-  /** `members`: a sorted set of children; `transient`: of no use without the queue's jobs. */
-  kind: 'child' | 'members' | 'agg' | 'dead' | 'transient' | 'unknown';
+  /**
+   * `members`: a sorted set of children; `list`: of children; `shared`: a sorted set that is the same in all partitions;
+   * `counts`: a hash of sums over the children here; `transient`: of no use without the queue's jobs.
+   */
+  kind: 'child' | 'members' | 'list' | 'shared' | 'counts' | 'dead' | 'transient' | 'unknown';
   /** The child's id, or the release's, or ''. */
   of: string;
+  /** Of counts: which ones, as it ends the key. */
+  what: string;
 };
 
 /** Batch by batch, over every master of a cluster. A key may be met twice. */
@@ -33,13 +38,32 @@ export async function* scanPartitions(client: Client, prefix: string): AsyncGene
 function parseKey(key: string, prefix: string): PartitionKey | null {
   const [, number, rest = ''] = /^:\{(\d+)\}:(.*)$/s.exec(key.slice(prefix.length)) ?? [];
   if (number === undefined) return null;
-  const as = (kind: PartitionKey['kind'], of = ''): PartitionKey => ({ key, p: Number(number), rest, kind, of });
+  const as = (kind: PartitionKey['kind'], of = '', what = ''): PartitionKey => ({
+    key,
+    p: Number(number),
+    rest,
+    kind,
+    of,
+    what,
+  });
   if (rest.startsWith('c:')) return as('child', rest.slice('c:'.length));
   if (rest === 'seen') return as('members');
+  if (rest === 'late') return as('shared');
   if (rest === 'dead') return as('dead');
   if (rest === 'dead-taken' || rest.startsWith('tried:') || rest.startsWith(`${QUEUES.intake}:`))
     return as('transient');
-  const [, release = '', what] = /^r:([^:]+):(agg|idx|order)$/.exec(rest) ?? [];
-  if (what === undefined) return as('unknown');
-  return as(what === 'agg' ? 'agg' : 'members', release);
+  // Names of locations may hold anything, and so may memberships.
+  const [, release = '', what = '', name] = /^r:([^:]+):([a-z]+)(?::(.*))?$/s.exec(rest) ?? [];
+  const kind = (name === undefined ? OF_RELEASE : OF_LOCATION)[what];
+  return kind === undefined ? as('unknown') : as(kind, release, name === undefined ? what : `${what}:${name}`);
 }
+
+const OF_RELEASE: Readonly<Record<string, PartitionKey['kind']>> = {
+  agg: 'counts',
+  sizes: 'counts',
+  idx: 'members',
+  order: 'members',
+  due: 'members',
+  arrived: 'list',
+};
+const OF_LOCATION: Readonly<Record<string, PartitionKey['kind']>> = { agg: 'counts', todo: 'members' };

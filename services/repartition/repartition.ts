@@ -13,7 +13,7 @@ import type { Client } from '#store/redis.ts';
 import { createStores, type Stores } from '#store/stores.ts';
 import { forgetMoves, moveAll } from './move.ts';
 import { scanPartitions } from './partition-keys.ts';
-import { createRecount, isHalfWalked, keepSums } from './recount.ts';
+import { createRecount, isHalfWalked, keepSums, TOTALS } from './recount.ts';
 
 const LOOK_MS = 500;
 
@@ -29,7 +29,8 @@ export type Report = {
   moved(children: number, of: number): void;
 };
 
-type Found = { children: number; strays: number; releases: ReadonlySet<string> };
+/** `releases`: what is counted of each. */
+type Found = { children: number; strays: number; releases: ReadonlyMap<string, ReadonlySet<string>> };
 
 export async function repartition(client: Client, prefix: string, to: number, report: Report): Promise<void> {
   const keys = createKeys(prefix);
@@ -54,11 +55,11 @@ export async function repartition(client: Client, prefix: string, to: number, re
     const { children, releases } = found;
     ({ strays } = found);
     if (step === null) {
-      await check(client, keys, from, stores.releases, releases);
+      await check(client, keys, from, stores.releases, [...releases.keys()]);
       await client.del(keys.recounts);
-      for (const release of releases) {
+      for (const [release, counted] of releases) {
         guard();
-        await keepSums(client, keys, from, release);
+        await keepSums(client, keys, from, release, counted);
       }
       step = 'move';
       await layout.reach(step);
@@ -105,13 +106,16 @@ async function begin(layout: LayoutStore, to: number, report: Report): Promise<'
 
 /** One look at all keys: a kind of key that isn't known here would be left behind. */
 async function survey(client: Client, prefix: string, to: number): Promise<Found> {
-  const releases = new Set<string>();
+  const releases = new Map<string, Set<string>>();
   let children = 0;
   let strays = 0;
   for await (const batch of scanPartitions(client, prefix))
-    for (const { key, kind, of, p } of batch) {
+    for (const { key, kind, of, what, p } of batch) {
       if (kind === 'unknown') throw new NotNow(`this version doesn't know what the key ${key} is`);
-      if (kind !== 'child' && of !== '') releases.add(of);
+      if (kind !== 'child' && of !== '') {
+        const counted = releases.get(of) ?? new Set<string>([TOTALS]);
+        releases.set(of, kind === 'counts' ? counted.add(what) : counted);
+      }
       if (kind !== 'child') continue;
       children++;
       if (partitionOf(of, to) !== p) strays++;
@@ -125,7 +129,7 @@ async function check(
   keys: ReturnType<typeof createKeys>,
   from: number,
   releases: Stores['releases'],
-  found: ReadonlySet<string>,
+  found: readonly string[],
 ): Promise<void> {
   await using queues = new AsyncDisposableStack();
   const intake = await createIntakeProducer(client, keys, from, 0, queues);

@@ -48,7 +48,12 @@ async function simulate(url: string, options: Options): Promise<void> {
   const { fail, failLate, silent, restart, drop, poll, ...rest } = options;
   if (fail + failLate + silent + restart + drop > options.children)
     throw new Error('more children are to go wrong than there are');
-  const fleet = startFleet({ ...rest, url, pollMs: poll * 1000, faults: { fail, 'fail-late': failLate, silent, restart, drop } });
+  const fleet = startFleet({
+    ...rest,
+    url,
+    pollMs: poll * 1000,
+    faults: { fail, 'fail-late': failLate, silent, restart, drop },
+  });
   const live = process.stdout.isTTY ? createLogUpdate(process.stdout) : null;
   let stopping = false;
   const stop = (): void => {

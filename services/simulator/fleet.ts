@@ -103,7 +103,7 @@ export function startFleet(options: FleetOptions): Fleet {
         if (state === 'polling') ids[i] = detail;
         if (state === 'ended') ended.push(detail);
       },
-      onDeployed(_, version) {
+      onDeployed(_func, version) {
         versions[i] = version;
       },
     });
@@ -118,9 +118,16 @@ export function startFleet(options: FleetOptions): Fleet {
       const count: FleetStats['states'] = { joining: 0, polling: 0, running: 0, waiting: 0, silent: 0, ended: 0 };
       for (const state of states) count[state]++;
       const byVersion: Record<string, number> = {};
-      for (const version of versions)
-        if (version !== undefined) byVersion[version] = (byVersion[version] ?? 0) + 1;
-      return { states: count, answers: { ...answers }, bad, ended: [...ended], requests, answered, versions: byVersion };
+      for (const version of versions) if (version !== undefined) byVersion[version] = (byVersion[version] ?? 0) + 1;
+      return {
+        states: count,
+        answers: { ...answers },
+        bad,
+        ended: [...ended],
+        requests,
+        answered,
+        versions: byVersion,
+      };
     },
     ids: () => ids.filter((id) => id !== undefined),
     async stop() {

@@ -21,24 +21,22 @@ export function compensationOf(
   const id = compensationId(rollout, location?.n ?? null);
   const touched = strategy.functions.filter(({ name }) => strategy.stages.some((stage) => stage.func_name === name));
   const names = touched.map(({ name }) => `Revert ${name}`);
-  const stages = touched.map(
-    ({ name }, i): Stage => ({
-      name: names[i] ?? name,
-      type: 'WaitForSignal',
-      func_name: name,
-      variants: [
-        { name: 'base_version', trafficPercentage: 100 },
-        { name: 'new_version', trafficPercentage: 0 },
-      ],
-      metrics_conditions: [],
-      // It ends at its first ask, without any call.
-      end_conditions: [
-        { name: 'minDuration', threshold: '0s' },
-        { name: 'minCalls', threshold: '0' },
-      ],
-      end_action: { onSuccess: names[i + 1] ?? ROLLBACK, onFailure: ROLLBACK },
-    }),
-  );
+  const stages = touched.map(({ name }, i): Stage => ({
+    name: names[i] ?? name,
+    type: 'WaitForSignal',
+    func_name: name,
+    variants: [
+      { name: 'base_version', trafficPercentage: 100 },
+      { name: 'new_version', trafficPercentage: 0 },
+    ],
+    metrics_conditions: [],
+    // It ends at its first ask, without any call.
+    end_conditions: [
+      { name: 'minDuration', threshold: '0s' },
+      { name: 'minCalls', threshold: '0' },
+    ],
+    end_action: { onSuccess: names[i + 1] ?? ROLLBACK, onFailure: ROLLBACK },
+  }));
   const where = location === null ? '' : ` in ${location.id}`;
   const made: Strategy = {
     id,
@@ -68,5 +66,8 @@ export function compensationOf(
 function ymlOf(strategy: Strategy): string {
   const endConditions = (stage: Stage) => stage.end_conditions.map(({ name, threshold }) => ({ name, threshold }));
   const stages = strategy.stages.map((stage) => ({ ...stage, end_conditions: endConditions(stage) }));
-  return stringify({ ...strategy, stages }, { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN', lineWidth: 0 });
+  return stringify(
+    { ...strategy, stages },
+    { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN', lineWidth: 0 },
+  );
 }

@@ -191,8 +191,8 @@ export function promote(rollout: Rollout, what: Promotion, snapshot: Pick<Snapsh
   let next = rollout;
   if (what.wave === true || (named === null && what.location === undefined)) {
     if (what.wave === true && !waves) throw new NotPossible('its plan asks for no approval of waves');
-    const waits = waves && rollout.open.length === 0 && waveWaits({ ...rollout, waveEndedAt: null }, at) !== null;
-    if (waits || what.wave === true)
+    const isDue = waves && rollout.open.length === 0 && waveWaits({ ...rollout, waveEndedAt: null }, at) !== null;
+    if (isDue || what.wave === true)
       next = { ...next, approvedWaves: Math.max(next.approvedWaves, next.started.waves) };
     if (what.wave === true) return next === rollout || next.approvedWaves === rollout.approvedWaves ? rollout : next;
   }

@@ -45,6 +45,8 @@ export type Snapshot = {
   compensations: ReadonlyMap<string, CompensationView>;
   /** Of the release that this one takes back: children that are Done there, and that will yet be. */
   source: { done: number; coming: number } | null;
+  /** Why the plan can't be carried out, where that turned out only when its locations were known. */
+  fault?: string;
 };
 
 export type Step = (rollout: Rollout, snapshot: Snapshot, now: number) => Rollout;
@@ -54,6 +56,7 @@ export const decide: Step = (rollout, snapshot, now) => {
   const settled = settleAsides(settleEffects(rollout, snapshot, now), snapshot, now);
   if (settled.state === 'reverting') return takeBack(settled, snapshot, now);
   if (settled.state !== 'running') return settled;
+  if (snapshot.fault !== undefined) return { ...settled, state: 'halted', reason: snapshot.fault, endedAt: now };
   const steps = [
     stopOnBudget,
     stopLocations,
@@ -84,9 +87,13 @@ const settleEffects: Step = (rollout, snapshot) => {
   let changed = false;
   const open = rollout.open.map((location): OpenLocation => {
     const view = snapshot.locations.get(location.id);
-    if (location.children !== null || view === undefined) return location;
-    const children = childrenIn(rollout, location, view);
-    if (children === null) return location;
+    if (view === undefined) return location;
+    // A job that was overtaken may still have added one of its own: its gates wait for that one too.
+    const children =
+      location.children === null
+        ? childrenIn(rollout, location, view)
+        : Math.max(location.children, enrolled(view.counts));
+    if (children === location.children) return location;
     changed = true;
     return { ...location, children };
   });

@@ -31,7 +31,8 @@ export function childWait(
   const stage = currentStage(record);
   const named = `stage "${rollout.stages[stage]?.name ?? ''}"`;
   if ((record.stages[stage]?.status ?? 0) !== StageStatus.SuccessWaiting) return `its own result of ${named}`;
-  if (stage < record.hand || gatePassed(rollout, membership, stage, -1)) return `its next call of /end_stage for ${named}`;
+  if (stage < record.hand || gatePassed(rollout, membership, stage, -1))
+    return `its next call of /end_stage for ${named}`;
   if (state === 'paused' || state === 'halted') return `an operator: the release is ${state}`;
   if (state !== 'running') return `nothing: the release is ${state}, and ${named} stays closed`;
   if (here === undefined) return `nothing: its location was left out, and ${named} stays closed`;

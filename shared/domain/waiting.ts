@@ -140,7 +140,7 @@ function stageWaits(
     if (stage.type === 'WaitForSignal' && !location.gates.includes(i) && !isOnItsOwn(rollout.plan)) {
       const unmet = requirementsOf(rollout, location, view, i, now).filter(({ holds }) => !holds);
       const failed = failedIn(counts, i);
-      const failedText = failed === 0 ? '' : ` (${failed} failed the stage and went on)`;
+      const failedText = failed === 0 ? '' : ` (${failed} failed it)`;
       return unmet.length === 0
         ? [wait('the other open locations: stages end in lockstep', null)]
         : unmet.map(({ kind, text }) =>

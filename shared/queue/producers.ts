@@ -1,4 +1,5 @@
 /** How jobs get into queues. */
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Queue } from 'bullmq';
 import type { Keys } from '#store/keys.ts';
@@ -9,6 +10,7 @@ import { tireless } from './options.ts';
 
 const TICK_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 60_000;
+const MARKS_EVERY_MS = 2_000;
 const PENDING_LOOKED_AT = 100;
 const UNAPPLIED = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children', 'failed'] as const;
 const RETRY_MS = 100;
@@ -138,13 +140,31 @@ export async function createWalkProducer(connection: Client, keys: Keys, stack: 
   return {
     /** Adding a walk again while it's underway is nothing. */
     async add(job: WalkJob): Promise<void> {
-      const jobId = [job.release, job.kind, job.partition, job.epoch].join('_');
-      await queue.add('walk', job, { ...tireless, jobId });
+      await queue.add('walk', job, { ...tireless, jobId: walkId(job) });
     },
     async scheduleSweeps(): Promise<void> {
       await queue.upsertJobScheduler('sweep', { every: SWEEP_EVERY_MS }, { name: 'sweep', opts: tireless });
     },
+    async scheduleMarks(): Promise<void> {
+      await queue.upsertJobScheduler('marks', { every: MARKS_EVERY_MS }, { name: 'marks', opts: tireless });
+    },
   };
+}
+
+/** The same for the same work. Nothing in it may be a colon, so a location is in it by its number, or by a digest of its id. */
+function walkId(job: WalkJob): string {
+  const { release, kind, partition, epoch } = job;
+  const more = {
+    order: () => [],
+    late: () => [],
+    enrol: ({ wave }: WalkJob & { kind: 'enrol' }) => [wave],
+    fill: ({ n, upTo }: WalkJob & { kind: 'fill' }) => [n, upTo],
+    retry: ({ location, version }: WalkJob & { kind: 'retry' }) => [
+      createHash('sha1').update(location).digest('hex'),
+      version,
+    ],
+  }[kind] as (job: WalkJob) => (string | number)[];
+  return [release, kind, ...more(job), partition, epoch].join('_');
 }
 
 export type TickProducer = Awaited<ReturnType<typeof createTickProducer>>;

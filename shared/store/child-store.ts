@@ -9,14 +9,13 @@ import { keptFields, parseHead, type RecordHead, type StoredRecord, toRecord } f
 import { type Client, isTransient, replyError } from './redis.ts';
 import type { Replicated } from './replicated.ts';
 import { runScript } from './script.ts';
+import { createRecordSwap } from './swap.ts';
 
 /** An agent that polls this long after its last message has dropped the release that it was running. */
 const LEFT_AFTER_MS = 10_000;
 
-export type Offer = { release: string; epoch: number };
-
-/** A release by its id and its tag in children's hashes. */
-export type ReleaseRef = { release: string; tag: string };
+/** `n`: the place in the order of its location; 0: one of its own, or the one of all children. */
+export type Offer = { release: string; epoch: number; n: number };
 
 export type PollView = {
   offers: Offer[];
@@ -51,7 +50,11 @@ export type Applied =
   | { code: 'absent' | 'gone' | 'stale' }
   | { code: 'refused'; why: string };
 
-export type Noted = number | { why: string };
+/** A release by its id and its tag in children's hashes. */
+export type ReleaseRef = { release: string; tag: string };
+
+/** What a join or a sign came to: a number, releases whose counts it changed, or why it was refused. */
+export type Noted = number | { moved: string[] } | { why: string };
 
 /** `area`: packed (see area-codec.ts); `digest`: over the poll, so that the same poll again is known by it. */
 export type Join = { id: string; at: number; area: string; digest: string; childCount: number };
@@ -69,6 +72,7 @@ export type ChildStore = ReturnType<typeof createChildStore>;
 export function createChildStore(client: Client, keys: Keys, partitions: number, replicated: Replicated) {
   const partition = (id: string): number => partitionOf(id, partitions);
   const read = createChildReads(client);
+  const { held, swap } = createRecordSwap(client, keys, replicated);
   // On one Redis any keys may go together; on a cluster those of a partition.
   const laneOf = (p: number): number => (client.isCluster ? p : 0);
   const keyOf = (id: string): string => keys.child(partition(id), id);
@@ -90,7 +94,13 @@ export function createChildStore(client: Client, keys: Keys, partitions: number,
     const replies = (await runScript(
       on,
       'apply',
-      { agg: keys.agg(p, release), index: keys.index(p, release), seen: keys.seen(p) },
+      {
+        agg: keys.agg(p, release),
+        index: keys.index(p, release),
+        seen: keys.seen(p),
+        due: keys.due(p, release),
+        late: keys.late(p),
+      },
       args,
       keysOf(p, messages),
     )) as string[];
@@ -112,6 +122,10 @@ export function createChildStore(client: Client, keys: Keys, partitions: number,
     applyAll: (p: number, ref: ReleaseRef, messages: readonly ResultMessage[]): Promise<Applied[]> =>
       applyOn(client, p, ref, messages),
     apply,
+
+    /** Records as they are, to be changed by the manager itself; and the change, which is made only to what was read. */
+    held,
+    swap,
 
     /** All that a poll needs, in one read; null for a child that isn't known. */
     async forPoll(id: string): Promise<PollView | null> {
@@ -149,25 +163,25 @@ export function createChildStore(client: Client, keys: Keys, partitions: number,
     /** A download: Todo becomes Doing, at once and once only. */
     download: (id: string, ref: ReleaseRef): Promise<Applied> => apply(ref, { id, at: '', attempt: '', reports: [] }),
 
-    /** Children of one partition; per message whether the child is new. */
+    /** Children of one partition; per message 1 if the child is new, else 0. */
     joinAll: async (p: number, messages: readonly Join[]): Promise<Noted[]> =>
       parseNoted(
         await runScript(
           client,
           'join',
-          { seen: keys.seen(p) },
+          { seen: keys.seen(p), late: keys.late(p) },
           messages.flatMap(({ id, at, area, digest, childCount }) => [id, at, area, digest, childCount]),
           keysOf(p, messages),
         ),
       ),
 
-    /** Signs of life of children of one partition; per message whether there is such a child. */
+    /** Signs of life of children of one partition; per message 0 if there is no such child. */
     heartbeatAll: async (p: number, messages: readonly Sign[]): Promise<Noted[]> =>
       parseNoted(
         await runScript(
           client,
           'heartbeat',
-          { seen: keys.seen(p) },
+          { seen: keys.seen(p), late: keys.late(p) },
           [LEFT_AFTER_MS, ...messages.flatMap(({ id, at, release, tag, kind }) => [id, at, release, tag, kind])],
           keysOf(p, messages),
         ),
@@ -223,11 +237,11 @@ export function createChildStore(client: Client, keys: Keys, partitions: number,
      * its counts stay. False: there are none left.
      */
     async forgetRecords(p: number, { release, tag }: ReleaseRef, stages: number, limit: number): Promise<boolean> {
-      const index = keys.index(p, release);
+      const [index, due] = [keys.index(p, release), keys.due(p, release)];
       const ids = await client.zrange(index, 0, String(limit - 1));
       if (ids.length === 0) return false;
       const children = ids.map((id) => keys.child(p, id));
-      await runScript(client, 'forget-records', { index }, [tag, stages, ...ids], children);
+      await runScript(client, 'forget-records', { index, due }, [tag, stages, ...ids], children);
       return true;
     },
 
@@ -267,9 +281,12 @@ function refusal(reply: string): string {
   return why;
 }
 
-/** Per message what it came to: a number, or why it was refused. */
 const parseNoted = (replies: unknown): Noted[] =>
-  (replies as (number | string)[]).map((reply) => (typeof reply === 'number' ? reply : { why: refusal(reply) }));
+  (replies as (number | string)[]).map((reply) => {
+    if (typeof reply === 'number') return reply;
+    const [code, ...moved] = reply.split(' ');
+    return code === 'moved' ? { moved } : { why: refusal(reply) };
+  });
 
 function parseUnderway(field: string | null | undefined): ReleaseRef | null {
   if (!field) return null;
@@ -283,7 +300,7 @@ function parseOffers(field: string | null | undefined): Offer[] {
     .split(' ')
     .filter((entry) => entry !== '')
     .map((entry) => {
-      const [release = '', epoch] = entry.split(':');
-      return { release, epoch: Number(epoch) };
+      const [release = '', epoch, n] = entry.split(':');
+      return { release, epoch: Number(epoch), n: Number(n ?? 0) };
     });
 }

@@ -26,7 +26,10 @@ export function createKeys(prefix: string) {
     index: (p: number, release: string): string => `${ofRelease(p, release)}:idx`,
     /** Sorted set: place in the order → id, of the children of a location that are still to be enrolled. */
     todo: (p: number, release: string, location: string): string => `${ofRelease(p, release)}:todo:${location}`,
-    /** Hash: `n:<location>` its members here, `f:<location>` when the first of them joined (ms), `@outside` in no region. */
+    /**
+     * Hash: `n:<location>` its members here, `f:<location>` when the first of them joined (ms); `n:` are those in no region.
+     * `@late`: arrivals that no location takes; `@gone`: children of the release that is taken back who are no more, or were taken out of this one.
+     */
     sizes: (p: number, release: string): string => `${ofRelease(p, release)}:sizes`,
     /** List: ids of children that have joined, or come back, since the release was started. */
     arrived: (p: number, release: string): string => `${ofRelease(p, release)}:arrived`,
@@ -38,6 +41,7 @@ export function createKeys(prefix: string) {
     order: (p: number, release: string): string => `${ofRelease(p, release)}:order`,
     /** Definition and rollout share a hash tag: both are written by one call. */
     release: (id: string): string => `${prefix}:release:{${id}}`,
+    /** Hash: `v` version, `doc` the state, `plan` the whole of it, `order` what there is to go through, `fence` (see heads.lua). */
     rollout: (id: string): string => `${prefix}:rollout:{${id}}`,
     /** List: the locations of a release in their order, each `<members> <id>`. */
     places: (id: string): string => `${prefix}:places:{${id}}`,

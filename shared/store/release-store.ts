@@ -1,4 +1,5 @@
 /** Releases (what is published) and rollouts (how far it has come), and the files that belong to them. */
+import type { Plan } from '#domain/plan.ts';
 import { isFinished, type Rollout } from '#domain/rollout.ts';
 import type { Finding, Strategy } from '#domain/strategy.ts';
 import type { Keys } from './keys.ts';
@@ -32,6 +33,7 @@ export function createReleaseStore(client: Client, keys: Keys, replicated: Repli
       digest: string,
       files: { yml: Buffer; zip: Buffer },
       rollout: Rollout,
+      plan: Plan,
     ): Promise<'created' | 'same' | 'different'> {
       const before = await client.hget(keys.release(release.id), 'digest');
       if (before !== null && before !== digest) return 'different';
@@ -46,7 +48,7 @@ export function createReleaseStore(client: Client, keys: Keys, replicated: Repli
           await replicated(key, (on) => on.hset(key, { file: bytes, [claim]: '1' }));
         }
       const both = { release: keys.release(release.id), rollout: keys.rollout(release.id) };
-      const documents = [digest, JSON.stringify(release), JSON.stringify(rollout)];
+      const documents = [digest, JSON.stringify(release), JSON.stringify(rollout), JSON.stringify(plan)];
       const reply = (await replicated(both.release, (on) => runScript(on, 'publish', both, documents))) as
         | 'created'
         | 'same'
@@ -73,13 +75,19 @@ export function createReleaseStore(client: Client, keys: Keys, replicated: Repli
 
     rollout: rolloutOf,
 
+    /** The whole plan, regions and all; what a rollout carries with it are its rules only. */
+    plan: async (id: string): Promise<Plan | null> => parse<Plan>(await client.hget(keys.rollout(id), 'plan')),
+
     async versions(ids: readonly string[]): Promise<(number | null)[]> {
       const versions = await Promise.all(ids.map((id) => client.hget(keys.rollout(id), 'v')));
       return versions.map((v) => (v === null ? null : Number(v)));
     },
 
-    /** The guarded write. False: somebody else wrote since `before` was read, and nothing has happened. */
-    async write(before: Rollout, after: Rollout): Promise<Rollout | false> {
+    /**
+     * The guarded write. False: somebody else wrote since `before` was read, and nothing has happened. `plan`: where it was
+     * changed with the rules.
+     */
+    async write(before: Rollout, after: Rollout, plan?: Plan): Promise<Rollout | false> {
       const next = { ...after, version: before.version + 1 };
       const key = keys.rollout(before.release);
       const document = JSON.stringify(next);
@@ -90,6 +98,7 @@ export function createReleaseStore(client: Client, keys: Keys, replicated: Repli
           document,
           keys.changes,
           before.release,
+          ...(plan === undefined ? [] : ['plan', JSON.stringify(plan)]),
         ]),
       );
       return written === 1 && next;

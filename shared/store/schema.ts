@@ -1,2 +1,2 @@
 /** The layout of the data; another one is refused at the start. */
-export const SCHEMA = '3';
+export const SCHEMA = '4';

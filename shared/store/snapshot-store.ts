@@ -1,134 +1,194 @@
 /** What a tick reads, and what operators are shown: aggregates over all partitions. Never O(children). */
-import { addCounts, type Counts } from '#domain/counts.ts';
-import type { Snapshot } from '#domain/decide.ts';
-import { endedAt, foldContributions, rankRange, stageRank } from '#domain/record.ts';
-import type { Rollout } from '#domain/rollout.ts';
-import { ReleaseStatus, StageStatus } from '#domain/status.ts';
-import type { Keys } from './keys.ts';
+import { addCounts, type Counts, enrolled, inRelease } from '#domain/counts.ts';
+import type { LocationView, Snapshot } from '#domain/decide.ts';
+import { endedAt, foldContributions } from '#domain/record.ts';
+import { ALL, waveSize } from '#domain/plan.ts';
+import { isByCohorts, isByTurns, isFinished, type Rollout } from '#domain/rollout.ts';
+import { ReleaseStatus } from '#domain/status.ts';
 import type { ChildStore } from './child-store.ts';
-import type { Client } from './redis.ts';
+import { countsOf, sumPlaces } from './count-reads.ts';
+import { createFailedChildren } from './failed-children.ts';
+import type { Keys } from './keys.ts';
+import type { Order, OrderStore } from './order-store.ts';
+import { type Client, unwrap } from './redis.ts';
+import type { SourceStore } from './source-store.ts';
 
-/** Records looked at, at most, to name children. */
-const LOOKED_AT = 2_000;
-
-type PartitionCounts = {
+type Partition = {
   counts: Counts;
   /** Children enrolled here, once the walk over the partition is done. */
   mark: number | null;
   ordered: boolean;
   silent: number;
+  /** Children whose turn is still to come, where each is a location, or waves are of children. */
+  inOrder: number;
+  arrived: boolean;
 };
 
-/** A tick's snapshot, and what only operators want to see. */
-export type Aggregates = Snapshot & { silent: number; partitionsDone: number; waiting: number };
-
-export type SnapshotStore = ReturnType<typeof createSnapshotStore>;
+/** A tick's snapshot, and what only operators and walks want to see. `unassigned`: partitions where more children have come. */
+export type Aggregates = Snapshot & {
+  silent: number;
+  partitionsDone: number;
+  waiting: number;
+  unassigned: readonly number[];
+};
 
 export function createSnapshotStore(
   client: Client,
   keys: Keys,
   children: Pick<ChildStore, 'partition' | 'partitions' | 'head' | 'record'>,
+  orders: Pick<OrderStore, 'places' | 'read'>,
+  sources: Pick<SourceStore, 'sourceOf' | 'compensations'>,
 ) {
   const { partitions } = children;
   const all = Array.from({ length: partitions }, (_, p) => p);
+  const failures = createFailedChildren(client, keys, children);
 
-  async function partitionCounts(p: number, release: string): Promise<PartitionCounts> {
-    const hash = await client.hgetall(keys.agg(p, release));
-    const counts = new Map<string, number>();
-    for (const [field, value] of Object.entries(hash)) if (!field.startsWith('@')) counts.set(field, Number(value));
+  async function readPartition(p: number, { release, plan }: Rollout): Promise<Partition> {
+    const pipeline = client.pipeline().hgetall(keys.agg(p, release));
+    if (plan.by === 'child') pipeline.zcard(keys.order(p, release));
+    if (plan.lateJoiners === 'join') pipeline.exists(keys.arrived(p, release));
+    const replies = unwrap(await pipeline.exec());
+    const hash = replies.shift() as Record<string, string>;
     return {
-      counts,
+      counts: countsOf(hash),
       mark: hash['@mark'] === undefined ? null : Number(hash['@mark']),
       ordered: hash['@ordered'] !== undefined,
       silent: Number(hash['@silent'] ?? 0),
+      inOrder: plan.by === 'child' ? Number(replies.shift()) : 0,
+      arrived: plan.lateJoiners === 'join' && replies.shift() === 1,
     };
   }
 
   /** A location that is one child: its counts are the child's own, its mark that its turn is no longer to come. */
-  async function childLocation(
-    { release, tag }: Rollout,
-    id: string,
-  ): Promise<{ counts: Counts; enrolled: number | null }> {
+  async function childLocation({ release, tag }: Rollout, id: string): Promise<LocationView> {
     const [turn, record] = await Promise.all([
       client.zscore(keys.order(children.partition(id), release), id),
       children.record(tag, id),
     ]);
-    if (turn !== null) return { counts: new Map(), enrolled: null };
-    return record === null ? { counts: new Map(), enrolled: 0 } : { counts: foldContributions([record]), enrolled: 1 };
+    const view: LocationView = { counts: new Map(), late: new Map(), left: null, enrolled: null, failed: null };
+    if (turn !== null) return view;
+    if (record === null) return { ...view, enrolled: 0 };
+    const stage = endedAt(record);
+    const failed =
+      record.status === ReleaseStatus.Failed ? { child: id, stage, status: record.stages[stage]?.final ?? 0 } : null;
+    return { ...view, counts: foldContributions([record]), enrolled: 1, failed };
   }
 
-  /** The children whose turn comes first, in order of joining. */
+  /** Of locations that are open or set aside. */
+  async function locationsOf(rollout: Rollout): Promise<Map<string, LocationView>> {
+    const { release, plan, open, aside } = rollout;
+    const places = [...open, ...aside];
+    if (places.length === 0 || plan.direct) return new Map();
+    if (isByTurns(plan))
+      return new Map(await Promise.all(places.map(async ({ id }) => [id, await childLocation(rollout, id)] as const)));
+    const sums = await sumPlaces(client, keys, partitions, release, places, isByCohorts(plan) ? 'all' : 'place');
+    const hasFailed = places.filter(({ id }) => {
+      const sum = sums.get(id);
+      return sum !== undefined && [sum.counts, sum.late].some((each) => inRelease(each, ReleaseStatus.Failed) > 0);
+    });
+    const failed = await failures.ofPlaces(rollout, hasFailed);
+    return new Map(
+      places.map(({ id, n }) => {
+        const { left = 0, counts = new Map(), late = new Map() } = sums.get(id) ?? {};
+        return [id, { counts, late, left, enrolled: null, failed: failed.get(n) ?? null }];
+      }),
+    );
+  }
+
+  /** The children whose turn comes first. */
   async function firstInOrder(release: string, count: number): Promise<string[]> {
     const heads = await Promise.all(
       all.map((p) => client.zrange(keys.order(p, release), 0, String(count - 1), 'WITHSCORES')),
     );
     const rows = heads.flatMap((head) =>
-      head.flatMap((id, i) => (i % 2 === 0 ? [{ id, joined: Number(head[i + 1]) }] : [])),
+      head.flatMap((id, i) => (i % 2 === 0 ? [{ id, place: Number(head[i + 1]) }] : [])),
     );
-    rows.sort((a, b) => a.joined - b.joined || (a.id < b.id ? -1 : 1));
+    rows.sort((a, b) => a.place - b.place || (a.id < b.id ? -1 : 1));
     return rows.slice(0, count).map(({ id }) => id);
   }
 
-  /** The first children, by how far they are, with a rank in the range. O(log n). */
-  async function byRank(release: string, from: number, to: number, limit: number): Promise<string[]> {
-    const found: string[] = [];
-    for (const p of all) {
-      if (found.length >= limit) break;
-      found.push(
-        ...(await client.zrange(keys.index(p, release), from, String(to), 'BYSCORE', 'LIMIT', 0, limit - found.length)),
-      );
+  /** Those whose turn comes next: as many as a wave takes. */
+  async function nextOf(rollout: Rollout, order: Order | null, left: number): Promise<Snapshot['next']> {
+    const { release, plan, open, aside, started } = rollout;
+    if (plan.direct) return started.locations === 0 ? [{ id: ALL, members: null }] : [];
+    if (order === null || isFinished(rollout.state)) return [];
+    if (isByCohorts(plan)) return left > 0 ? [{ id: 'wave', members: left }] : [];
+    if (isByTurns(plan)) {
+      // Those who were passed over are still in order.
+      const known = new Set([...open, ...aside].map(({ id }) => id));
+      const first = await firstInOrder(release, 1 + known.size);
+      return first.filter((id) => !known.has(id)).map((id) => ({ id, members: null }));
     }
-    return found;
+    // A whole wave, as the one that is open may be through in the same tick.
+    const size = waveSize(plan.waves, started, order.locations);
+    return (await orders.places(rollout)).all.slice(started.locations, started.locations + size);
   }
 
-  async function firstFailed({ release, tag }: Rollout): Promise<Snapshot['failed']> {
-    const [from, to] = rankRange(ReleaseStatus.Failed);
-    const [child] = await byRank(release, from, to, 1);
-    if (child === undefined) return null;
-    const record = await children.record(tag, child);
-    const stage = record === null ? -1 : endedAt(record);
-    return { child, stage, status: record?.stages[stage]?.final ?? 0 };
+  async function leftOf({ release, plan, aside, started }: Rollout, order: Order | null, inOrder: number) {
+    if (plan.by !== 'child') return Math.max((order?.locations ?? 0) - started.locations, 0);
+    if (!isByTurns(plan)) return inOrder;
+    const over = await Promise.all(
+      aside
+        .filter(({ as }) => as === 'skipped')
+        .map(({ id }) => client.zscore(keys.order(children.partition(id), release), id)),
+    );
+    return inOrder - over.filter((score) => score !== null).length;
   }
 
-  /** Children who failed a stage and went on with another, from a bounded look at those who are past it. */
-  async function failedIn({ release, tag }: Rollout, stage: number, limit: number): Promise<string[]> {
-    const past = await byRank(release, stageRank(stage, 0), rankRange(ReleaseStatus.Doing)[1], LOOKED_AT);
-    const heads = await Promise.all(past.map((id) => children.head(tag, id)));
-    return past.filter((_, i) => Number(heads[i]?.statuses[stage]) >= StageStatus.Failure).slice(0, limit);
+  async function aggregates(rollout: Rollout): Promise<Aggregates> {
+    const { release, plan, started } = rollout;
+    // Locations before totals: a failure that one of them shows is then in the totals too, and nothing goes past it.
+    const own = await locationsOf(rollout);
+    const parts = await Promise.all(all.map((p) => readPartition(p, rollout)));
+    const totals = addCounts(parts.map((part) => part.counts));
+    const marks = parts.map((part) => part.mark);
+    const walked = marks.includes(null) ? null : marks.reduce((sum: number, mark) => sum + (mark ?? 0), 0);
+    const inOrder = parts.reduce((sum, part) => sum + part.inOrder, 0);
+    const [order, failed, compensations, source] = await Promise.all([
+      plan.direct ? null : orders.read(release),
+      totals.has(`r${ReleaseStatus.Failed}`) ? failures.first(rollout) : null,
+      sources.compensations(rollout),
+      sources.sourceOf(rollout),
+    ]);
+    const fault = order?.fault;
+    const left = await leftOf(rollout, order, inOrder);
+    const next = await nextOf(rollout, fault === undefined ? order : null, left);
+    const everybody: LocationView = { counts: totals, late: new Map(), left: null, enrolled: walked, failed };
+    return {
+      totals,
+      locations: plan.direct ? new Map([...rollout.open, ...rollout.aside].map(({ id }) => [id, everybody])) : own,
+      next,
+      ordered: plan.direct || (order !== null && fault === undefined),
+      order: order === null ? null : knownOrder(rollout, order, totals, left),
+      failed,
+      compensations,
+      source,
+      ...(fault === undefined ? {} : { fault }),
+      silent: parts.reduce((sum, part) => sum + part.silent, 0),
+      partitionsDone: parts.filter((part) => (plan.direct ? part.mark !== null : part.ordered)).length,
+      waiting: plan.direct ? 0 : started.locations === 0 && order === null ? inOrder : left,
+      unassigned: all.filter((p) => parts[p]?.arrived === true || (source !== null && source.done > source.members)),
+    };
   }
 
   return {
-    byRank,
-    failedIn,
+    byRank: failures.byRank,
+    failedIn: failures.failedIn,
+    aggregates,
 
-    async aggregates(rollout: Rollout): Promise<Aggregates> {
-      const { release, plan, open } = rollout;
-      const perChild = plan.locations === 'child';
-      // Children before totals: a failure that one of them shows is then in the totals too, and nothing goes past it.
-      const own = new Map(
-        perChild ? await Promise.all(open.map(async ({ id }) => [id, await childLocation(rollout, id)] as const)) : [],
-      );
-      const parts = await Promise.all(all.map((p) => partitionCounts(p, release)));
-      const totals = addCounts(parts.map((part) => part.counts));
-      const marks = parts.map((part) => part.mark);
-      const enrolled = marks.includes(null) ? null : marks.reduce((sum: number, mark) => sum + (mark ?? 0), 0);
-      const [next, failed, waiting] = await Promise.all([
-        perChild ? firstInOrder(release, plan.wave + open.length) : [],
-        totals.has(`r${ReleaseStatus.Failed}`) ? firstFailed(rollout) : null,
-        perChild ? Promise.all(all.map((p) => client.zcard(keys.order(p, release)))) : [],
-      ]);
-      const isOpen = new Set(open.map(({ id }) => id));
-      const once = open.length === 0 && rollout.closed.locations === 0 ? [plan.locations] : [];
-      return {
-        totals,
-        locations: perChild ? own : new Map(open.map(({ id }) => [id, { counts: totals, enrolled }])),
-        next: perChild ? next.filter((id) => !isOpen.has(id)) : once,
-        ordered: !perChild || parts.every((part) => part.ordered),
-        failed,
-        silent: parts.reduce((sum, part) => sum + part.silent, 0),
-        partitionsDone: parts.filter((part) => (perChild ? part.ordered : part.mark !== null)).length,
-        waiting: waiting.reduce((sum, n) => sum + n, 0),
-      };
+    /** Whether a location's turn is still to come. */
+    async isToCome(rollout: Rollout, id: string): Promise<boolean> {
+      const { release, plan, started } = rollout;
+      if (plan.direct) return id === ALL && started.locations === 0;
+      if (isByTurns(plan)) return (await client.zscore(keys.order(children.partition(id), release), id)) !== null;
+      if (isByCohorts(plan)) return Number(/^wave-(\d+)$/.exec(id)?.[1] ?? 0) > started.waves;
+      return ((await orders.places(rollout)).index.get(id) ?? -1) >= started.locations;
     },
   };
+}
+
+/** Late joiners make the order of children longer; that of locations never changes. */
+function knownOrder({ plan }: Rollout, { locations, children, outside }: Order, totals: Counts, left: number) {
+  const now = isByCohorts(plan) ? enrolled(totals) + left : 0;
+  return { locations: Math.max(locations, now), children, outside, left };
 }

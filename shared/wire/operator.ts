@@ -186,12 +186,20 @@ export const preview = z
       untargeted: count,
       enrolled: count,
     }),
-    looked_at: z.number().meta({ description: 'Share of the fleet that was looked at; below 1 all numbers are estimates' }),
+    looked_at: z
+      .number()
+      .meta({ description: 'Share of the fleet that was looked at; below 1 all numbers are estimates' }),
     locations: z.object({
       count,
       first: z
         .array(
-          z.object({ id: z.string(), wave: count, children: count, opens_after_seconds: seconds, through_after_seconds: seconds }),
+          z.object({
+            id: z.string(),
+            wave: count,
+            children: count,
+            opens_after_seconds: seconds,
+            through_after_seconds: seconds,
+          }),
         )
         .meta({ description: 'In their order, at most 1,000' }),
     }),
@@ -201,7 +209,9 @@ export const preview = z
     revert: z
       .object({
         done: count.meta({ description: 'They would get the version from before' }),
-        held: count.meta({ description: 'In a WaitForSignal stage: they stay there; with release_held they briefly run the new version' }),
+        held: count.meta({
+          description: 'In a WaitForSignal stage: they stay there; with release_held they briefly run the new version',
+        }),
         unreachable: count.meta({ description: 'In an A/B stage: nothing reaches them before it ends' }),
       })
       .nullable()

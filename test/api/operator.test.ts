@@ -132,6 +132,11 @@ describe('a release', () => {
       location: 'all',
       attempt: 1,
       left_release: false,
+      lost: false,
+      overdue: false,
+      ejected: false,
+      late_joiner: false,
+      waits_for: 'its own result of stage "Canary"',
       stages: [
         { name: 'Canary', type: 'WaitForSignal', status: 'InProgress', summary: null },
         { name: 'Test', type: 'A/B', status: 'Pending', summary: null },
@@ -193,7 +198,7 @@ describe('errors', () => {
   it.each<[string, string, unknown, number]>([
     ['GET', '/releases/nope', undefined, 404],
     ['POST', '/releases/nope/start', {}, 404],
-    ['POST', '/releases/doc/start', { plan: 'sideways' }, 400],
+    ['POST', '/releases/doc/start', { plan: 'sideways' }, 422],
     ['POST', '/releases/doc/start', { plan: 'global-incremental', typo: 1 }, 400],
     ['POST', '/releases/doc/start', '{', 400],
     ['GET', '/releases?limit=0', undefined, 400],

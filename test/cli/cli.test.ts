@@ -122,6 +122,15 @@ describe('watch', () => {
       code: 1,
       out: expect.stringMatching(/reason +child \S+ reported Failure in stage "Canary"/) as string,
     });
+    await choir(['publish', example('cli-next')]);
+    const refused = await choir(['start', 'cli-next']);
+    expect([refused.code, refused.err]).toEqual([
+      4,
+      expect.stringMatching(
+        /^Another release touches the same functions: .*\nfault: plan.conflicts release cli-halted touches sieve too\n/,
+      ),
+    ]);
+    await choir(['abort', 'cli-halted']);
     await fleet.stop();
   });
 

@@ -115,7 +115,8 @@ const CASES = CONTROLS.flatMap((control) =>
 
 describe('a control', () => {
   it('has a word for every state', () => {
-    for (const control of CONTROLS) expect(Object.keys(CONTROL_TABLE[control]).sort()).toEqual([...ROLLOUT_STATES].sort());
+    for (const control of CONTROLS)
+      expect(Object.keys(CONTROL_TABLE[control]).sort()).toEqual([...ROLLOUT_STATES].sort());
   });
 
   it.each(CASES)('%s in state %s: %s', (control, state, verdict) => {
@@ -133,7 +134,9 @@ describe('a control', () => {
     }
   });
 
-  const idempotent = CASES.filter(([control, , verdict]) => verdict === 'd' && control !== 'retry' && control !== 'eject');
+  const idempotent = CASES.filter(
+    ([control, , verdict]) => verdict === 'd' && control !== 'retry' && control !== 'eject',
+  );
   it.each(idempotent)('%s in state %s changes nothing more when it is said again', (control, state) => {
     const once = RUN[control](rolloutIn(state));
     expect(RUN[control](once)).toBe(once);
@@ -142,7 +145,12 @@ describe('a control', () => {
 
 describe('resume', () => {
   it('after a halt looks past the failures so far', () => {
-    expect(resume(rolloutIn('halted'), SNAPSHOT)).toMatchObject({ state: 'running', forgiven: 2, reason: null, endedAt: null });
+    expect(resume(rolloutIn('halted'), SNAPSHOT)).toMatchObject({
+      state: 'running',
+      forgiven: 2,
+      reason: null,
+      endedAt: null,
+    });
   });
 
   it('after a pause forgives nothing', () => {
@@ -177,7 +185,12 @@ describe('promote', () => {
   });
 
   it('approves a stage by name in advance', () => {
-    const after = promote(rolloutIn('running', approving(['Gradual'])), { stage: 'Gradual', location: 'paris' }, SNAPSHOT, NOW);
+    const after = promote(
+      rolloutIn('running', approving(['Gradual'])),
+      { stage: 'Gradual', location: 'paris' },
+      SNAPSHOT,
+      NOW,
+    );
     expect(after.open[1]?.approved).toEqual([2]);
   });
 

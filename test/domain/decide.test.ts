@@ -125,6 +125,17 @@ describe('location-sequential', () => {
     expect(state.closed.children).toBe(0);
   });
 
+  it('goes on past a child that failed within the budget, though its own quorum wanted it', () => {
+    const plan = {
+      ...PRESETS['location-sequential'],
+      failure: { location: null, all: { count: 1, share: 0, then: 'hold' } },
+    } as const;
+    const failed = { n: 1, r4: 1, 's0.5': 1 };
+    const open = running(plan, [located('a', 1, { children: 1 })]);
+    const after = decide(open, snapshotOf({ a: child(failed, 1) }, { next: next('b') }), NOW);
+    expect([after.state, after.open.map(({ id }) => id)]).toEqual(['running', ['b']]);
+  });
+
   it('keeps no note of gates that a child did not need: a million of them would fill the rollout', () => {
     const early = { n: 1, r3: 1, d0: 1, 's0.4': 1 };
     const open = running(PRESETS['location-sequential'], [located('a', 1, { children: 1, gates: [0] })]);
@@ -167,7 +178,9 @@ describe('law 4: never fail open', () => {
         for (const location of after.open)
           for (const gate of location.gates) {
             expect(state).toBe('running');
-            const children = before.open[0]?.children ?? enrolled ?? 0;
+            // One that was added after the marks were set is waited for too.
+            const marks = before.open[0]?.children ?? null;
+            const children = marks === null ? (enrolled ?? 0) : Math.max(marks, counts.n);
             const doneBefore = gate === 2 ? counts.d0 : 0;
             const passed = gate === 0 ? counts['s0.2'] + counts['s0.4'] : counts['s2.2'] + counts['s2.4'];
             expect(children - doneBefore).toBeGreaterThan(0);

@@ -43,8 +43,9 @@ export function createOperator(url: string, token: string) {
     form,
     problem: async (method: string, path: string, body?: FormData | object | string): Promise<Problem> =>
       JSON.parse((await raw(method, path, body)).text) as Problem,
-    publish: async (id: string): Promise<void> =>
-      void (await ok('POST', '/releases', form(sieveYml(id), await sieveZip()))),
+    /** `func`: the function that it touches; by default one of its own. */
+    publish: async (id: string, func?: string): Promise<void> =>
+      void (await ok('POST', '/releases', form(sieveYml(id, '', func), await sieveZip()))),
     start: (id: string, plan?: string | object) =>
       ok<ReleaseView>('POST', `/releases/${id}/start`, plan === undefined ? {} : { plan }),
     /** Pause, resume, promote and so on. */

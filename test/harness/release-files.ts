@@ -1,12 +1,15 @@
 /** Release files for tests. */
 import { packFunctions } from '#bundle/functions-zip.ts';
 
-/** Three stages: WaitForSignal, A/B, WaitForSignal. Short enough for tests with compressed time. */
-export function sieveYml(id: string, more = ''): string {
+/**
+ * Three stages: WaitForSignal, A/B, WaitForSignal. Short enough for tests with compressed time. Its function is its own, so that
+ * releases on one manager don't stand in one another's way.
+ */
+export function sieveYml(id: string, more = '', func = `sieve-${id}`): string {
   const stage = (name: string, type: string, onSuccess: string): string => `
   - name: ${name}
     type: ${type}
-    func_name: sieve
+    func_name: ${func}
     variants:
       - { name: base_version, trafficPercentage: 90 }
       - { name: new_version, trafficPercentage: 10 }
@@ -21,7 +24,7 @@ export function sieveYml(id: string, more = ''): string {
 name: ReleaseSieveFunction
 type: major
 functions:
-  - name: sieve
+  - name: ${func}
     base_version: { path: fns/sample_f1, env: nodejs }
     new_version: { path: fns/sample_f2, env: nodejs }
 stages:${stage('Canary', 'WaitForSignal', 'Test')}${stage('Test', 'A/B', 'Gradual')}${stage('Gradual', 'WaitForSignal', 'rollout')}

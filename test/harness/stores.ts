@@ -5,11 +5,13 @@ import { connectRedis, untilReady } from '#store/redis.ts';
 import { createStores } from '#store/stores.ts';
 import { startRedis } from './redis.ts';
 
-export async function openStores(stack: AsyncDisposableStack, partitions = 2) {
-  const redis = await startRedis(stack);
+/** `given`: the address of one that runs already, or of a cluster. */
+export async function openStores(stack: AsyncDisposableStack, partitions = 2, given?: string) {
+  const redis = given === undefined ? await startRedis(stack) : null;
+  const address = given ?? redis?.url ?? '';
   const keys = createKeys('uc');
   const connect = async () => {
-    const client = connectRedis(redis.url, 'work', () => {});
+    const client = connectRedis(address, 'work', () => {});
     stack.defer(() => client.disconnect());
     await untilReady(client);
     return client;
@@ -29,6 +31,6 @@ export async function openStores(stack: AsyncDisposableStack, partitions = 2) {
       (await children.joinAll(children.partition(message.id), [message]))[0] === 1,
     /** True: there is such a child. */
     heartbeat: async (sign: Sign): Promise<boolean> =>
-      (await children.heartbeatAll(children.partition(sign.id), [sign]))[0] === 1,
+      (await children.heartbeatAll(children.partition(sign.id), [sign]))[0] !== 0,
   };
 }

@@ -1,19 +1,24 @@
 /** lua/apply.lua, against a real Redis: the same join as the domain's, counted right, whoever races whom. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PRESETS } from '#domain/plan.ts';
+import { MARK } from '#domain/marks.ts';
 import {
+  applyDownload,
   applyReport,
   applyReports,
+  type ChildRecord,
+  currentStage,
+  enrolledRecord,
   foldContributions,
-  progressRank,
   releaseStatusOf,
   type Report,
 } from '#domain/record.ts';
-import { publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
+import type { Rollout } from '#domain/rollout.ts';
+import { StageStatus } from '#domain/status.ts';
 import { packNumbers } from '#domain/summary.ts';
 import type { ReleaseRef } from '#store/child-store.ts';
 import { fresh, namedReport, namedReports, shuffledWithRepeats, STAGES } from '#test/harness/arbitraries.ts';
+import { addsUp, givenEnrolled, runningRollout } from '#test/harness/records.ts';
 import { openStores } from '#test/harness/stores.ts';
 
 const stack = new AsyncDisposableStack();
@@ -27,15 +32,12 @@ let serial = 0;
 const stages = Array.from({ length: STAGES }, (_, i) => ({ name: `s${i}`, type: 'WaitForSignal' as const }));
 
 /** A release of its own with so many children enrolled in it. */
-async function enrolled(children: number): Promise<{ rollout: Rollout; ids: string[] }> {
+async function enrolled(children: number, memberships: readonly string[] = ['all']) {
   const n = serial++;
   const ids = Array.from({ length: children }, (_, i) => `c${n}-${i}`);
-  const plan = PRESETS['global-incremental'];
-  const rollout = startRollout(publishedRollout(`r${n}`, String(n + 1), stages, plan), plan, 1_000, 0);
-  for (const id of ids) {
-    await s.join({ id, at: 1_000, area: 'A', digest: 'd', childCount: 0 });
-    await s.enrolment.enrolChild(s.children.partition(id), rollout, id);
-  }
+  const rollout = runningRollout(`r${n}`, String(n + 1), stages, { deadline: { afterMs: 1, then: 'fail' } });
+  for (const [i, id] of ids.entries())
+    await givenEnrolled(s, rollout, id, memberships[i % memberships.length] ?? 'all');
   return { rollout, ids };
 }
 
@@ -43,6 +45,8 @@ const send = (ref: ReleaseRef, id: string, reports: readonly Report[]) =>
   s.children.apply(ref, { id, at: reports[0]?.at ?? '', attempt: 1, reports });
 
 const recordOf = ({ tag }: ReleaseRef, id: string) => s.children.record(tag, id);
+
+const dueOf = ({ release }: Rollout, id: string) => s.client.zscore(s.keys.due(s.children.partition(id), release), id);
 
 async function totals(release: string): Promise<Record<string, number>> {
   const all: Record<string, number> = {};
@@ -64,34 +68,105 @@ const request = fc
     });
   });
 
+const MEMBERSHIPS = ['all', '', '1/a', '+1/a', '12/Île: la “2/b” +3/c', '12/Île: la “2/b” +3/c'];
+
+const places = fc.array(fc.constantFrom(...MEMBERSHIPS), { minLength: 4, maxLength: 4 });
+
+/** What may become of a child: it sends something, or the manager changes its record. */
+type Step = { child: number } & (
+  | { does: 'reports'; reports: Report[] }
+  | { does: 'downloads'; at: number }
+  | { does: 'is marked'; marks: number; hand: number }
+  | { does: 'is tried again' }
+);
+const step: fc.Arbitrary<Step> = fc
+  .tuple(
+    fc.nat(3),
+    fc.oneof(
+      { weight: 6, arbitrary: request.map((reports) => ({ does: 'reports' as const, reports })) },
+      { weight: 2, arbitrary: fc.integer({ min: 1, max: 9 }).map((at) => ({ does: 'downloads' as const, at })) },
+      {
+        weight: 3,
+        arbitrary: fc.record({ does: fc.constant('is marked' as const), marks: fc.nat(7), hand: fc.nat(STAGES) }),
+      },
+      { weight: 1, arbitrary: fc.constant({ does: 'is tried again' as const }) },
+    ),
+  )
+  .map(([child, what]) => ({ child, ...what }));
+
+/** The stage that a child who was not taken out is InProgress in, or -1. */
+function timedStage(record: ChildRecord): number {
+  const current = currentStage(record);
+  return record.stages[current]?.status === StageStatus.InProgress && record.marks < MARK.ejected ? current : -1;
+}
+
+async function take(rollout: Rollout, id: string, model: ChildRecord, what: Step): Promise<ChildRecord> {
+  const { attempt } = model;
+  if (what.does === 'reports') {
+    const { reports } = what;
+    await s.children.apply(rollout, { id, at: reports[0]?.at ?? '', attempt, reports });
+    return applyReports(model, reports);
+  }
+  if (what.does === 'downloads') {
+    await s.children.apply(rollout, { id, at: what.at, attempt, reports: [] });
+    return applyDownload(model);
+  }
+  const [before] = await s.children.held(s.children.partition(id), rollout, [id], true);
+  if (before?.head == null) throw new Error('it is not enrolled');
+  const { head } = before;
+  const isMarked = what.does === 'is marked';
+  const zeros = '0'.repeat(STAGES);
+  const after = isMarked
+    ? { ...head, marks: what.marks, hand: what.hand }
+    : { ...head, ...({ status: 1, attempt: attempt + 1, statuses: zeros, finals: zeros, marks: 0, hand: 0 } as const) };
+  expect(await s.children.swap(s.children.partition(id), rollout, [{ before, after }])).toEqual([true]);
+  return isMarked ? { ...model, marks: what.marks, hand: what.hand } : enrolledRecord(STAGES, attempt + 1);
+}
+
 describe('applying results', () => {
-  it('does what the domain does, message by message', async () => {
+  it('does what the domain does, message by message, whatever marks and places the children have', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 5 }), async (messages) => {
-        const {
-          rollout,
-          ids: [id = ''],
-        } = await enrolled(1);
-        let model = fresh();
-        for (const reports of messages) {
-          await send(rollout, id, reports);
-          model = applyReports(model, reports);
-          const stored = await recordOf(rollout, id);
-          expect(stored?.stages).toEqual(model.stages);
-          expect(stored?.status).toBe(releaseStatusOf(model));
-          const rank = await s.client.zscore(s.keys.index(s.children.partition(id), rollout.release), id);
-          expect(Number(rank)).toBe(progressRank(model));
-        }
-        expect(await totals(rollout.release)).toEqual(Object.fromEntries(foldContributions([model])));
-      }),
-      { numRuns: 150 },
+      fc.asyncProperty(
+        fc.array(step, { minLength: 1, maxLength: 10 }),
+        places,
+        fc.boolean(),
+        async (steps, where, isTimed) => {
+          const { rollout, ids } = await enrolled(4, where);
+          if (isTimed) await s.marks.arm(rollout);
+          const models = ids.map(() => fresh());
+          const due = new Map<string, number>();
+          for (const { child, ...what } of steps) {
+            const id = ids[child] ?? '';
+            const before = models[child] ?? fresh();
+            const model = await take(rollout, id, before, { child, ...what });
+            models[child] = model;
+            const stage = timedStage(model);
+            const at = what.does === 'reports' ? what.reports[0]?.at : what.does === 'downloads' ? what.at : undefined;
+            if (stage < 0 || (at === undefined && (model.marks & MARK.overdue) > 0)) due.delete(id);
+            else if (at !== undefined && stage !== timedStage({ ...before, marks: 0 })) due.set(id, at);
+            const stored = await recordOf(rollout, id);
+            if (stored === null) throw new Error('it is not enrolled');
+            const { attempt, downloaded, marks, hand, status, membership } = stored;
+            expect({ attempt, downloaded, stages: stored.stages, marks, hand }).toEqual(model);
+            expect({ status, membership }).toEqual({ status: releaseStatusOf(model), membership: where[child] });
+            const inDue = await s.client.zscore(s.keys.due(s.children.partition(id), rollout.release), id);
+            expect(inDue).toBe(isTimed && due.has(id) ? String(due.get(id)) : null);
+          }
+          expect(await addsUp(s, rollout)).toEqual(Object.fromEntries(foldContributions(models)));
+        },
+      ),
+      { numRuns: 300 },
     );
   });
 
   it('applies many messages in one call as one by one, each whole or not at all', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(course, { minLength: 2, maxLength: 8 }), async (fleet) => {
-        const [together, alone] = [await enrolled(fleet.length), await enrolled(fleet.length)];
+        const [together, alone] = [
+          await enrolled(fleet.length, MEMBERSHIPS),
+          await enrolled(fleet.length, MEMBERSHIPS),
+        ];
+        for (const { rollout } of [together, alone]) await s.marks.arm(rollout);
         for (let p = 0; p < s.partitions; p++) {
           const messages = fleet.flatMap((reports, i) => {
             const id = together.ids[i] ?? '';
@@ -103,11 +178,13 @@ describe('applying results', () => {
         }
         for (const [i, reports] of fleet.entries())
           for (const report of reports) await send(alone.rollout, alone.ids[i] ?? '', [report]);
-        expect(await totals(together.rollout.release)).toEqual(await totals(alone.rollout.release));
-        for (const [i, id] of together.ids.entries())
+        expect(await addsUp(s, together.rollout)).toEqual(await addsUp(s, alone.rollout));
+        for (const [i, id] of together.ids.entries()) {
+          expect(await dueOf(together.rollout, id)).toBe(await dueOf(alone.rollout, alone.ids[i] ?? ''));
           expect((await recordOf(together.rollout, id))?.stages).toEqual(
             (await recordOf(alone.rollout, alone.ids[i] ?? ''))?.stages,
           );
+        }
       }),
       { numRuns: 50 },
     );
@@ -135,31 +212,17 @@ describe('applying results', () => {
           { minLength: 1, maxLength: 4 },
         ),
         async (fleet) => {
-          const { rollout, ids } = await enrolled(fleet.length);
+          const { rollout, ids } = await enrolled(fleet.length, MEMBERSHIPS);
           await Promise.all(
             fleet.flatMap(([, shuffled], i) => shuffled.map((report) => send(rollout, ids[i] ?? '', [report]))),
           );
           const models = fleet.map(([reports]) => reports.reduce(applyReport, fresh()));
           const stored = await Promise.all(ids.map((id) => recordOf(rollout, id)));
           stored.forEach((record, i) => expect(record?.stages).toEqual(models[i]?.stages));
-          expect(await totals(rollout.release)).toEqual(Object.fromEntries(foldContributions(models)));
+          expect(await addsUp(s, rollout)).toEqual(Object.fromEntries(foldContributions(models)));
         },
       ),
       { numRuns: 100 },
-    );
-  });
-
-  it('keeps the aggregate equal to a recount over all records', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(course, { minLength: 2, maxLength: 6 }), async (fleet) => {
-        const { rollout, ids } = await enrolled(fleet.length);
-        for (const [i, reports] of fleet.entries())
-          for (const report of reports) await send(rollout, ids[i] ?? '', [report]);
-        const records = await Promise.all(ids.map((id) => recordOf(rollout, id)));
-        const recount = foldContributions(records.filter((record) => record !== null));
-        expect(await totals(rollout.release)).toEqual(Object.fromEntries(recount));
-      }),
-      { numRuns: 50 },
     );
   });
 });
@@ -179,7 +242,7 @@ describe('a download', () => {
       rollout,
       ids: [id = ''],
     } = await enrolled(1);
-    expect((await s.children.forPoll(id))?.offers).toEqual([{ release: rollout.release, epoch: 1 }]);
+    expect((await s.children.forPoll(id))?.offers).toEqual([{ release: rollout.release, epoch: 1, n: 0 }]);
     const all = await Promise.all(Array.from({ length: 20 }, () => s.children.download(id, rollout)));
     expect(all.filter((applied) => applied.code === 'ok' && applied.changed)).toHaveLength(1);
     expect(await totals(rollout.release)).toEqual({ n: 1, r2: 1, 's0.1': 1 });

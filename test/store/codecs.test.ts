@@ -6,6 +6,7 @@ import { REPORTED } from '#domain/status.ts';
 import { packNumbers } from '#domain/summary.ts';
 import { decodeMessage, encodeMessage, type IntakeMessage } from '#queue/message.ts';
 import { packArea, unpackArea } from '#store/area-codec.ts';
+import { formatHead, parseHead } from '#store/record-codec.ts';
 
 const STEP = 1e-7;
 const position = fc.tuple(
@@ -44,6 +45,51 @@ describe('areas', () => {
     );
   });
 });
+
+describe('heads of records', () => {
+  const digits = fc.array(fc.nat(6), { minLength: 1, maxLength: 64 }).map((all) => all.join(''));
+  const membership = fc.oneof(
+    fc.constantFrom('', 'all'),
+    fc
+      .tuple(fc.constantFrom('', '+'), fc.integer({ min: 1, max: 1e6 }), fc.string({ unit: 'grapheme', maxLength: 40 }))
+      .map(([late, n, id]) => `${late}${n}/${id}`),
+  );
+  const head = fc.record({
+    status: fc.constantFrom(1, 2, 3, 4),
+    attempt: fc.integer({ min: 1, max: 99 }),
+    epoch: fc.nat(99),
+    lastMessage: fc.nat(2 ** 42),
+    statuses: digits,
+    finals: digits,
+    marks: fc.nat(7),
+    hand: fc.nat(64),
+    membership,
+  });
+
+  it('come back as they were, with the place that the membership names', () => {
+    fc.assert(
+      fc.property(head, (each) => {
+        const { location, n, late, ...back } = parseHead(formatHead(each), 'the-child') ?? fail();
+        expect(back).toEqual(each);
+        const of = /^(\+?)(\d+)\/(.*)$/s.exec(each.membership);
+        const alone = each.membership === '' ? ['the-child', 0, false] : ['all', 1, false];
+        expect([location, n, late]).toEqual(of === null ? alone : [of[3], Number(of[2]), of[1] === '+']);
+      }),
+    );
+  });
+
+  it.each([null, undefined, ''])('are none where nothing is: %j', (text) => {
+    expect(parseHead(text, 'c')).toBeNull();
+  });
+
+  it.each(['1 1 1 0 000 000 all', 'x', '1 1 1 0 000 000 0'])('are refused in another form: %j', (text) => {
+    expect(() => parseHead(text, 'c')).toThrow('the record of child c is none');
+  });
+});
+
+function fail(): never {
+  throw new Error('there is none');
+}
 
 const childId = fc.stringMatching(/^[A-Za-z0-9._:-]{1,40}$/);
 const digest = fc.stringMatching(/^[0-9a-f]{12}$/);

@@ -146,7 +146,7 @@ describe('enrolling', () => {
     expect(await s.children.record(tagOf('rel'), 'late')).toBeNull();
     expect(await s.children.record(tagOf('rel'), 'silent-1')).toBeNull();
     for (const id of ['e-0', 'e-1499', 'e-2299'])
-      expect((await s.children.forPoll(id))?.offers).toEqual([{ release: 'rel', epoch: 1 }]);
+      expect((await s.children.forPoll(id))?.offers).toEqual([{ release: 'rel', epoch: 1, n: 0 }]);
   });
 
   it('drops offers of releases that are over from a child that never took them', async () => {
@@ -174,27 +174,6 @@ describe('enrolling', () => {
     for (let p = 0; p < s.partitions; p++) await s.enrolment.enrolBatch(p, rollout);
     expect([await sum('marked', '@mark'), await sum('marked', 'n')]).toEqual([marked, counted]);
     expect(await s.children.record(tagOf('marked'), 'asleep')).toBeNull();
-  });
-
-  it('puts children in order of joining, and a late walk brings none back', async () => {
-    await s.client.flushall();
-    for (const [i, id] of ['c', 'a', 'b'].entries()) await s.join(joinOf(id, 1_000 + i));
-    const plan = PRESETS['location-sequential'];
-    const rollout = startRollout(
-      publishedRollout('seq', tagOf('seq'), [{ name: 'A', type: 'A/B' }], plan),
-      plan,
-      9_000,
-      0,
-    );
-    const order = async (): Promise<void> => {
-      for (let p = 0; p < s.partitions; p++) while (!(await s.enrolment.orderBatch(p, rollout)));
-    };
-    await order();
-    expect((await s.snapshots.aggregates(rollout)).next).toEqual(['c']);
-    await s.enrolment.enrolChild(s.children.partition('c'), rollout, 'c');
-    await order();
-    expect((await s.snapshots.aggregates(rollout)).next).toEqual(['a']);
-    expect((await s.snapshots.aggregates(rollout)).waiting).toBe(2);
   });
 });
 
@@ -236,11 +215,33 @@ describe('publishing', () => {
     const plan = PRESETS['global-incremental'];
     const release = { id, strategy: {} as never, publishedAt: 1, yml: 'y', zip: 'z', warnings: [] };
     const files = { yml: Buffer.from('y'), zip: Buffer.from([0, 255, 1]) };
-    const publish = (digest: string) => s.releases.publish(release, digest, files, publishedRollout(id, '1', [], plan));
+    const publish = (digest: string) =>
+      s.releases.publish(release, digest, files, publishedRollout(id, '1', [], plan), plan);
     const all = await Promise.all([publish('d'), publish('d'), publish('d')]);
     expect(all.toSorted()).toEqual(['created', 'same', 'same']);
     expect(await publish('other')).toBe('different');
     expect(await s.releases.file('z')).toEqual(Buffer.from([0, 255, 1]));
+  });
+
+  it('keeps the whole plan beside the rollout; a start may bring another one, in the same write', async () => {
+    const id = name();
+    const plan = PRESETS.waves;
+    const files = { yml: Buffer.from('y'), zip: Buffer.from('z') };
+    const release = { id, strategy: {} as never, publishedAt: 1, yml: 'y', zip: 'z', warnings: [] };
+    const published = publishedRollout(id, '1', [], plan);
+    await s.releases.publish(release, 'd', files, published, plan);
+    expect(await s.releases.plan(id)).toEqual(plan);
+    const other = { ...PRESETS['location-parallel'], priority: 3 };
+    const started = startRollout(published, other, 5, 0);
+    const [first, second] = await Promise.all([
+      s.releases.write(published, started, other),
+      s.releases.write(published, started, plan),
+    ]);
+    expect(first).toMatchObject({ version: 2, plan: { priority: 3 } });
+    expect(second).toBe(false);
+    expect(await s.releases.plan(id)).toEqual(other);
+    await s.releases.write(first as Rollout, abortRollout(first as Rollout, 6, 'no'));
+    expect(await s.releases.plan(id)).toEqual(other);
   });
 
   const kept = async () =>
@@ -251,6 +252,7 @@ describe('publishing', () => {
       `${yml} ${zip}`,
       { yml: Buffer.from(yml), zip: Buffer.from(zip) },
       publishedRollout(id, '1', [], PRESETS['global-incremental']),
+      PRESETS['global-incremental'],
     );
 
   it('keeps no file of a refused publish', async () => {

@@ -8,6 +8,7 @@ import { createMetrics } from '#runtime/metrics.ts';
 import { createLog } from '#runtime/log.ts';
 import { createKeys } from '#store/keys.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
+import { SCHEMA } from '#store/schema.ts';
 import { createStores } from '#store/stores.ts';
 import { type Manager, startManager } from '#test/harness/stack.ts';
 import { startHangingWorker } from '#test/harness/hanging-worker.ts';
@@ -127,7 +128,7 @@ describe('a batch', () => {
     // Each takes the batch over from the one before, and is killed with it in its hands.
     for (let kills = 1; kills <= 3; kills++) await (await startHangingWorker(m.redis.url, keys.partition(1))).kill();
     expect((await queue.getJob(job.id ?? ''))?.stalledCounter).toBe(2);
-    await client.hset(keys.meta, { schema: '3', partitions: PARTITIONS });
+    await client.hset(keys.meta, { schema: SCHEMA, partitions: PARTITIONS });
     await using worker = await m.startWorker();
     void worker;
     await until('it is applied', async () => (await client.exists(keys.child(1, a), keys.child(1, b))) === 2);
@@ -179,7 +180,7 @@ describe('a batch', () => {
 describe('ticks', () => {
   it('may overlap: one of them writes, and nothing is done twice', async () => {
     await client.flushall();
-    await client.hset(keys.meta, { schema: '3', partitions: PARTITIONS });
+    await client.hset(keys.meta, { schema: SCHEMA, partitions: PARTITIONS });
     await enrolledChildren('overlap', 'o1', 'o2');
     for (const id of ['o1', 'o2']) await m.child(id).download('overlap');
     for (const id of ['o1', 'o2']) await m.child(id).result('overlap', 'Canary', 2, 'Test');
@@ -195,6 +196,7 @@ describe('ticks', () => {
       ...stores,
       walks: { add: async (job) => void walks.push(job) },
       ticks: { unschedule: () => Promise.resolve() },
+      compensate: () => Promise.resolve(),
       clock: { now: () => Date.now() },
       metrics,
       log: createLog('test', 'silent'),
@@ -211,7 +213,7 @@ describe('ticks', () => {
 
   it('stop enrolling when the rollout was aborted in the middle of it', async () => {
     await client.flushall();
-    await client.hset(keys.meta, { schema: '3', partitions: PARTITIONS });
+    await client.hset(keys.meta, { schema: SCHEMA, partitions: PARTITIONS });
     const stores = createStores(client, keys, PARTITIONS);
     const at = Date.now();
     for (let i = 0; i < 5_000; i++)

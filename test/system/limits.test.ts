@@ -137,6 +137,6 @@ describe('the sweep', () => {
       expect(await s.children.forPoll(id)).not.toBeNull();
     }
     expect((await s.snapshots.aggregates(old)).totals.get('n')).toBe(700);
-    expect(await s.snapshots.byRank('old', 0, 2_000_000, 1)).toEqual([]);
+    expect(await s.snapshots.byRank(old, 0, 2_000_000, 1)).toEqual([]);
   });
 });

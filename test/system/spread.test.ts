@@ -80,7 +80,12 @@ describe('waves', () => {
 
   it('leave a failing region behind, take it back, and go on', async () => {
     const fleets = Array.from({ length: 4 }, (_, i) =>
-      withFleet({ children: 4, area: insideRegion(i), seed: i + 1, ...(i === 1 ? { faults: { 'fail-late': 1 } } : {}) }),
+      withFleet({
+        children: 4,
+        area: insideRegion(i),
+        seed: i + 1,
+        ...(i === 1 ? { faults: { 'fail-late': 1 } } : {}),
+      }),
     );
     await known(16);
     const failure = { location: { then: 'revert' }, all: 'none' };
@@ -100,10 +105,17 @@ describe('waves', () => {
       withFleet({ children: 3, area: insideRegion(i), seed: i + 1, ...(i === 1 ? { faults: { fail: 1 } } : {}) });
     await known(9);
     await begin('held', { name: 'waves', ...regions(3) });
-    const [held] = (await watched('held', ({ progress }) => progress.locations.some((each) => each.held !== null))).slice(-1);
+    const [held] = (
+      await watched('held', ({ progress }) => progress.locations.some((each) => each.held !== null))
+    ).slice(-1);
     expect(held?.state).toBe('running');
     expect(held?.waiting).toEqual(
-      expect.arrayContaining([expect.objectContaining({ location: regionName(1), for: expect.stringMatching(/^an operator: child/) as string })]),
+      expect.arrayContaining([
+        expect.objectContaining({
+          location: regionName(1),
+          for: expect.stringMatching(/^an operator: child/) as string,
+        }),
+      ]),
     );
     await m.operator.control('held', 'skip', { location: regionName(1), reason: 'looked at later' });
     const [last] = (await watched('held', isCompleted)).slice(-1);
@@ -173,7 +185,10 @@ describe('other ways to spread', () => {
     await child.poll(square(home.longitude, home.latitude));
     await known(1);
     await begin('moves', { ...regions(2), stages: 'own-pace', waves: 'all' });
-    await until('it is offered', async () => (await child.poll(square(home.longitude, home.latitude))).new_release === 'moves');
+    await until(
+      'it is offered',
+      async () => (await child.poll(square(home.longitude, home.latitude))).new_release === 'moves',
+    );
     await child.poll(square(away.longitude, away.latitude));
     await child.download('moves');
     expect((await m.operator.child('moves', 'mover')).location).toBe(regionName(0));
@@ -188,11 +203,12 @@ describe('late joiners', () => {
     await begin('late', { late_joiners: 'join' });
     await watched('late', ({ progress }) => progress.stages[0]?.SuccessWaiting === 4);
     withFleet({ children: 3, seed: 9 });
-    const [view] = (await watched('late', ({ progress }) => progress.stages[0]?.SuccessWaiting === 7)).slice(-1);
+    const [view] = (
+      await watched('late', ({ waiting }) => waiting[0]?.for.startsWith('1 of 8 children') === true)
+    ).slice(-1);
     // The silent one still holds the gate: three more are no replacement for it.
     expect(view?.progress.locations[0]).toMatchObject({ children: 5, enrolled: 8 });
     expect(view?.progress.locations[0]?.stages[0]?.gate).toBe('closed');
-    expect(view?.waiting[0]?.for).toMatch(/^1 of 8 children/);
   });
 
   it('are left out where the plan says so', async () => {

@@ -37,19 +37,25 @@ type Deps = {
   log: Logger;
 };
 
-type Outcome = { dead: string } | { changed: ResultMessage | null };
+/** `changed`: releases whose counts it changed. */
+type Outcome = { dead: string } | { changed: readonly string[] };
 /** Messages that one Lua call may take together, with the call. */
 type Group = { messages: IntakeMessage[]; apply(): Promise<Outcome[]> };
 
+const NOTHING: Outcome = { changed: [] };
+
 export function createBatchApplier({ client, keys, children, releases, metrics, log }: Deps) {
   const refused = (why: string): Outcome => ({ dead: `Redis refused it: ${why}` });
-  const notedOutcome = (noted: Noted): Outcome => (typeof noted === 'number' ? { changed: null } : refused(noted.why));
+  function notedOutcome(noted: Noted): Outcome {
+    if (typeof noted === 'number') return NOTHING;
+    return 'why' in noted ? refused(noted.why) : { changed: noted.moved };
+  }
 
-  function appliedOutcome(message: ResultMessage, applied: Applied): Outcome {
+  function appliedOutcome({ release }: ResultMessage, applied: Applied): Outcome {
     if (applied.code === 'refused') return refused(applied.why);
     if (applied.code === 'gone') return { dead: 'its child was deleted' };
     if (applied.code === 'absent') return { dead: 'its child is no longer enrolled' };
-    return { changed: applied.code === 'ok' && applied.changed ? message : null };
+    return applied.code === 'ok' && applied.changed ? { changed: [release] } : NOTHING;
   }
 
   const joins = (p: number, messages: JoinMessage[]): Group => ({
@@ -107,7 +113,7 @@ export function createBatchApplier({ client, keys, children, releases, metrics, 
     const groups = groupsOf(p, messages);
     const outcomes = await Promise.all(groups.map((group) => applyGroup(p, group)));
     return groups.flatMap((group, g) =>
-      group.messages.map((message, i): [IntakeMessage, Outcome] => [message, outcomes[g]?.[i] ?? { changed: null }]),
+      group.messages.map((message, i): [IntakeMessage, Outcome] => [message, outcomes[g]?.[i] ?? NOTHING]),
     );
   }
 
@@ -140,10 +146,8 @@ export function createBatchApplier({ client, keys, children, releases, metrics, 
   }
 
   /** Whoever holds an answer for one of these children looks again. */
-  async function tell(changed: readonly ResultMessage[]): Promise<void> {
-    if (changed.length === 0) return;
-    const names = new Set(changed.map(({ release }) => release));
-    await Promise.all([children.moved(changed.map(({ id }) => id)), ...[...names].map(releases.look)]);
+  async function tell(ids: readonly string[], names: ReadonlySet<string>): Promise<void> {
+    if (ids.length > 0) await Promise.all([children.moved(ids), ...[...names].map(releases.look)]);
   }
 
   return async (partition: number, job: BatchJob): Promise<void> => {
@@ -155,13 +159,15 @@ export function createBatchApplier({ client, keys, children, releases, metrics, 
     }
     const cautious = job.stalled >= STALLS_BEFORE_CAUTION;
     const outcomes = cautious ? await carefully(partition, job, messages) : await together(partition, messages);
-    const changed: ResultMessage[] = [];
+    const moved: string[] = [];
+    const names = new Set<string>();
     for (const [message, outcome] of outcomes) {
       if ('dead' in outcome) await bury(partition, message, outcome.dead);
-      else if (outcome.changed !== null) changed.push(outcome.changed);
+      else if (outcome.changed.length > 0) moved.push(message.id);
+      if ('changed' in outcome) for (const release of outcome.changed) names.add(release);
     }
     metrics.applied.inc(outcomes.length);
-    await tell(changed);
+    await tell(moved, names);
     if (cautious) await client.del(keys.tried(partition, job.id));
   };
 }

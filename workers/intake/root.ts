@@ -8,6 +8,7 @@ import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
 import { createBatchApplier } from './apply-batch.ts';
+import { createMarker } from './marks.ts';
 import { createSweeper } from './sweep.ts';
 import { createWalker } from './walk.ts';
 
@@ -22,13 +23,15 @@ export async function startWorker(
   stack: AsyncDisposableStack,
 ): Promise<{ ready(): string | null }> {
   const base = await openBase(config, address, 'work', log, stack);
-  const { client, keys, partitions, clock, children, releases, enrolment } = base;
+  const { client, keys, partitions, clock, children, releases, marks, served } = base;
   const queues = await base.connect();
   const intake = await createIntakeProducer(queues, keys, partitions, 0, stack);
   const apply = createBatchApplier({ client, keys, children, releases, metrics, log });
-  const walk = createWalker({ releases, enrolment, intake, partitions });
+  const walk = createWalker({ ...base, intake });
   const { forgetAfterMs, keepReleasesMs } = config;
   const sweep = createSweeper({ children, releases, clock, forgetAfterMs, keepReleasesMs, log });
+  const mark = createMarker({ children, marks, served, releases, intake, clock, config, log });
+  const timed: Record<string, (() => Promise<unknown>) | undefined> = { sweep, marks: mark };
 
   for (let p = 0; p < partitions; p++)
     consume<IntakeBatch>(
@@ -47,7 +50,7 @@ export async function startWorker(
       name: QUEUES.walks,
       prefix: keys.ticks,
       concurrency: partitions,
-      process: (job) => (job.name === 'sweep' ? sweep() : walk(job.data)),
+      process: (job) => timed[job.name]?.() ?? walk(job.data),
     },
     queues,
     log,
@@ -55,5 +58,6 @@ export async function startWorker(
   );
   const walks = await createWalkProducer(queues, keys, stack);
   await walks.scheduleSweeps();
+  await walks.scheduleMarks();
   return { ready: () => (client.status === 'ready' ? null : 'Redis is away') };
 }

@@ -29,7 +29,8 @@ export function createCompensator({ releases, ticks, clock }: Deps) {
       const release = { id, strategy, publishedAt: clock.now(), yml: sha256(yml), zip: original.zip, warnings: [] };
       const published = publishedRollout(id, await releases.nextTag(), stagesOf(strategy), plan, zip.length);
       const outcome = await releases.publish(release, `${release.yml} ${original.zip}`, { yml, zip }, published, plan);
-      if (outcome === 'different') throw new Error(`another release was published as ${id}: it can't take this one back`);
+      if (outcome === 'different')
+        throw new Error(`another release was published as ${id}: it can't take this one back`);
     }
     const current = await releases.rollout(id);
     if (current?.state !== 'published') return;

@@ -6,6 +6,7 @@ import type { Config } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
 import { openBase } from '#store/open.ts';
+import { createCompensator } from './compensate.ts';
 import { createEarlyTicks } from './early-ticks.ts';
 import { createTicker } from './tick.ts';
 
@@ -20,11 +21,12 @@ export async function startScheduler(
   stack: AsyncDisposableStack,
 ): Promise<{ ready(): string | null }> {
   const base = await openBase(config, address, 'work', log, stack);
-  const { client, keys, clock, children, releases, enrolment, snapshots } = base;
+  const { client, keys, releases } = base;
   const queues = await base.connect();
   const ticks = await createTickProducer(queues, keys, stack);
   const walks = await createWalkProducer(queues, keys, stack);
-  const tick = createTicker({ releases, snapshots, enrolment, children, walks, ticks, clock, metrics, log });
+  const compensate = createCompensator({ ...base, ticks });
+  const tick = createTicker({ ...base, walks, ticks, compensate, metrics, log });
 
   consume<TickJob>(
     {

@@ -53,7 +53,7 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
       responses: { 200: { description: 'The release, in its new state', schema: release } },
       problems: ['bad-request', 'not-found', 'wrong-state', 'stale-version', 'changed-meanwhile'],
       async handle({ params, body: given }) {
-        const { id } = params as { id: string };
+        const { id } = params;
         const after = await run(id, given);
         return { status: 200, body: await releaseView(after.release, after.rollout, deps, clock.now()) };
       },
@@ -76,9 +76,7 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
     (id, { location, version }) =>
       change(id, 'resumed', version, async ({ rollout }) => {
         const seen = await snapshots.aggregates(rollout);
-        return location === undefined
-          ? resume(rollout, seen)
-          : resumeLocation(rollout, location, seen, clock.now());
+        return location === undefined ? resume(rollout, seen) : resumeLocation(rollout, location, seen, clock.now());
       }),
   );
 
@@ -157,19 +155,25 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
     'Take a release back, or one location: children that are Done get the version from before',
     revertRequest,
     (id, { location, release_held: released, reason, version }) =>
-      change(id, 'reverted', version, ({ rollout }) => {
-        const why = reason ?? `reverted ${BY_OPERATOR}`;
-        if (rollout.plan.compensates !== null) throw new NotPossible('it takes another release back itself');
-        return location === undefined
-          ? revert(rollout, why, released ?? rollout.plan.releaseHeld, clock.now())
-          : revertLocation(rollout, location, why, clock.now(), released ?? rollout.plan.releaseHeld);
-      }, async (before, after) => {
-        // Its tick may have ended with it.
-        await releases.addUnfinished(id);
-        const written = await releases.write(before, after);
-        if (written !== false) await deps.ticks.schedule(id);
-        return written;
-      }),
+      change(
+        id,
+        'reverted',
+        version,
+        ({ rollout }) => {
+          const why = reason ?? `reverted ${BY_OPERATOR}`;
+          if (rollout.plan.compensates !== null) throw new NotPossible('it takes another release back itself');
+          return location === undefined
+            ? revert(rollout, why, released ?? rollout.plan.releaseHeld, clock.now())
+            : revertLocation(rollout, location, why, clock.now(), released ?? rollout.plan.releaseHeld);
+        },
+        async (before, after) => {
+          // Its tick may have ended with it.
+          await releases.addUnfinished(id);
+          const written = await releases.write(before, after);
+          if (written !== false) await deps.ticks.schedule(id);
+          return written;
+        },
+      ),
   );
 
   const retryRoute = control(
@@ -200,7 +204,10 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
       throw new ProblemError('not-found', `not enrolled in release ${rollout.release}: ${missing.join(', ')}`);
     const away = ids.filter((_, i) => isWithdrawn(rollout, heads[i]?.n ?? 0));
     if (away.length > 0)
-      throw new ProblemError('wrong-state', `the location was left out of ${away.join(', ')}: nobody there is offered the release`);
+      throw new ProblemError(
+        'wrong-state',
+        `the location was left out of ${away.join(', ')}: nobody there is offered the release`,
+      );
     await marks.retry(rollout, ids);
   }
 

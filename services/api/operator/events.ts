@@ -63,7 +63,8 @@ export function createEvents(deps: Deps, subscriber: Client, log: Logger, stack:
         const text = await eventOf(id);
         if (text === null || sent.get(id) === text) continue;
         sent.set(id, text);
-        for (const listener of listeners) if (listener.release === undefined || listener.release === id) send(listener, text);
+        for (const listener of listeners)
+          if (listener.release === undefined || listener.release === id) send(listener, text);
       }
     } catch (error) {
       log.debug({ error: (error as Error).message }, 'events wait for Redis');
@@ -91,7 +92,8 @@ export function createEvents(deps: Deps, subscriber: Client, log: Logger, stack:
       if (listeners.size >= MAX_STREAMS) throw new ProblemError('unavailable', 'too many listen to events already');
       const ids = release === undefined ? await releases.unfinished() : [release];
       const texts = await Promise.all(ids.map(eventOf));
-      if (release !== undefined && texts[0] === null) throw new ProblemError('not-found', `there is no release ${release}`);
+      if (release !== undefined && texts[0] === null)
+        throw new ProblemError('not-found', `there is no release ${release}`);
       const listener = { stream: new PassThrough(), release };
       listeners.add(listener);
       listener.stream.on('close', () => listeners.delete(listener));

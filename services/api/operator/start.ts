@@ -54,7 +54,9 @@ export async function conflictsOf(
       ]);
       if (known === null || rollout === null || theirs === null || rollout.plan.compensates !== null) return [];
       if (rollout.state !== 'running' && rollout.state !== 'paused' && rollout.state !== 'halted') return [];
-      const functions = new Set(known.strategy.stages.map((stage) => stage.func_name).filter((name) => touched.has(name)));
+      const functions = new Set(
+        known.strategy.stages.map((stage) => stage.func_name).filter((name) => touched.has(name)),
+      );
       if (functions.size === 0 || !mayOverlap(plan.target, theirs.target)) return [];
       return [{ release: other, functions: [...functions] }];
     }),
@@ -111,7 +113,10 @@ export function startRoutes(deps: OperatorDeps, { change, find }: Changes): Oper
         async ({ rollout }) => {
           const isSame = JSON.stringify(await releases.plan(id)) === JSON.stringify(plan);
           if (rollout.state === 'running' && !isSame)
-            throw new ProblemError('wrong-state', `release ${id} runs already, under another plan (${rollout.plan.name})`);
+            throw new ProblemError(
+              'wrong-state',
+              `release ${id} runs already, under another plan (${rollout.plan.name})`,
+            );
           if (!isToDo('start', rollout)) return rollout;
           await refuseConflicts(id, known.strategy, plan);
           const now = clock.now();

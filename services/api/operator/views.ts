@@ -39,11 +39,11 @@ const NAMED_CHILDREN = 10;
 
 const isoTime = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
-const WITHDRAWN: readonly Rollout['state'][] = ['aborted', 'reverting', 'reverted'];
+const WITHDRAWN: ReadonlySet<Rollout['state']> = new Set(['aborted', 'reverting', 'reverted']);
 
 /** Only what can't be undone takes an offer back: a child that is held reads Todo and may yet get the release. */
 export const readsAs = (rollout: Rollout, status: ReleaseStatus, n = 0): ReleaseStatus =>
-  effectiveReleaseStatus(status, WITHDRAWN.includes(rollout.state) || isWithdrawn(rollout, n));
+  effectiveReleaseStatus(status, WITHDRAWN.has(rollout.state) || isWithdrawn(rollout, n));
 
 export function releaseItem({ strategy, publishedAt }: Release, rollout: Rollout) {
   return {
@@ -104,8 +104,7 @@ export async function releaseView(
       })),
       stages: stagesOf(rollout, aggregates.totals, null, letThrough(rollout, aggregates)),
     },
-    reverted_by:
-      rollout.state === 'reverting' || rollout.state === 'reverted' ? compensationId(rollout, null) : null,
+    reverted_by: rollout.state === 'reverting' || rollout.state === 'reverted' ? compensationId(rollout, null) : null,
     waiting,
   };
 }
@@ -203,10 +202,7 @@ const letThrough =
   (stage: number): number =>
     rollout.open
       .filter((location) => location.gates.includes(stage) || isOpenToEach(rollout, location))
-      .reduce(
-        (sum, { id }) => sum + waitingIn(locations.get(id), stage),
-        0,
-      );
+      .reduce((sum, { id }) => sum + waitingIn(locations.get(id), stage), 0);
 
 const waitingIn = (view: LocationView | undefined, stage: number): number =>
   view === undefined

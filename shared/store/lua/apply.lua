@@ -1,11 +1,15 @@
 --[[
-Joins downloads and stage results into children's records; keeps the aggregate and the index of the release in step. One
+Joins downloads and stage results into children's records; keeps the aggregates and the index of the release in step. One
 atomic call for any number of messages of one partition and one release: each message is applied whole or not at all.
 Mirrors shared/domain/record.ts (a property test compares them).
 
-KEYS  agg    {p}:r:<release>:agg  hash  counts
+KEYS  agg    {p}:r:<release>:agg  hash  counts; @due: children are to be found by how long they have been in their stage.
+                                        Those of one location are in <agg>:<membership> as well
       index  {p}:r:<release>:idx  zset  how far -> id
       seen   {p}:seen             zset  last seen (ms) -> id
+      due    {p}:r:<release>:due  zset  InProgress in its stage since (ms) -> id
+      late   {p}:late             zset  children are fresh since (ms) -> release; ids of those that come back after longer go
+                                        to the list {p}:r:<release>:arrived
       then one per message: {p}:c:<id>  hash  the child, and in it its record: <tag> the head, <tag>.<attempt>.<stage> the
                                               kept report of a stage (both as shared/store/record-codec.ts reads them)
 ARGV  release, its tag, left after (ms)
@@ -14,10 +18,12 @@ ARGV  release, its tag, left after (ms)
 Reply a text per message: 'ok <1 if anything counted changed> <release status>' | 'absent' not enrolled | 'gone' the child
       was deleted | 'stale' belongs to an earlier attempt | 'refused <why>' an error that it would always meet
 ]]
-local agg, index, seen = KEYS[1], KEYS[2], KEYS[3]
+local agg, index, seen, due, late = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local release, tag, left_after = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local byte, sub, match, pack = string.byte, string.sub, string.match, struct.pack
-local COMPLETED, ZERO, SEEN_STEP = 4, 48, 1000
+local IN_PROGRESS, COMPLETED, ZERO, SEEN_STEP = 1, 4, 48, 1000
+-- Marks, and behind them the stages that were ended by hand, in one number: see shared/domain/marks.ts.
+local LOST, OVERDUE, EJECTED, ALL_MARKS = 1, 2, 4, 8
 -- The stage behind it in file order, counted from 1 as all stages here.
 local FOLLOWING = -1
 local LOG_GAMMA = math.log((1 + 0.02) / (1 - 0.02))
@@ -33,8 +39,11 @@ local before, replaced
 -- Stages that reports of the message at hand are about.
 local bound
 
--- What the whole call comes to: written once, at its end.
-local totals, ranks, stamps = {}, {}, {}
+-- What the whole call comes to: written once, at its end. `places`: the counts of locations, by membership.
+local totals, places, ranks, stamps, since = {}, {}, {}, {}, {}
+-- The counts of the location of the child at hand, or nil.
+local place
+local is_timed = redis.call('HGET', agg, '@due')
 
 local now
 local function clock()
@@ -68,7 +77,34 @@ end
 
 local function digit(text, i) return byte(text, i) - ZERO end
 local function with_digit(text, i, value) return sub(text, 1, i - 1) .. text_of(value) .. sub(text, i + 1) end
-local function add(field, n) totals[field] = (totals[field] or 0) + n end
+local function add(field, n)
+  totals[field] = (totals[field] or 0) + n
+  if place then place[field] = (place[field] or 0) + n end
+end
+
+local function place_of(membership)
+  if membership == '' or membership == 'all' then return nil end
+  local known = places[membership]
+  if not known then
+    known = {}
+    places[membership] = known
+  end
+  return known
+end
+
+local function has(marks, mark) return marks % (2 * mark) >= mark end
+
+-- A child that was silent when a release started, which takes late joiners in, has come back.
+local late_releases
+local function note_return(id, was_seen, at)
+  late_releases = late_releases or redis.call('ZRANGE', late, 0, -1, 'WITHSCORES')
+  for i = 1, #late_releases, 2 do
+    local fresh_since = tonumber(late_releases[i + 1])
+    if was_seen < fresh_since and fresh_since <= at then
+      redis.call('RPUSH', string.gsub(late, ':late$', ':r:') .. late_releases[i] .. ':arrived', id)
+    end
+  end
+end
 
 local buckets = {}
 local function bucket(value)
@@ -106,6 +142,12 @@ local function current_stage()
     if status > 0 and status < COMPLETED then return i end
   end
   return 0
+end
+
+-- The stage that it's InProgress in, or 0.
+local function in_progress()
+  local current = current_stage()
+  return current > 0 and digit(statuses, current) == IN_PROGRESS and current or 0
 end
 
 local function release_status()
@@ -188,9 +230,17 @@ end
 
 local function from_hex(text) return pack('>I3I3', tonumber(sub(text, 1, 6), 16), tonumber(sub(text, 7, 12), 16)) end
 
--- Counts the difference that a message made: stages behind the one with which a release ended count nothing.
-local function count_difference(status_was, status_is, end_was)
+-- Counts the difference that a message made: stages behind the one with which a release ended count nothing, nor does
+-- anything of a child that was taken out.
+local function count_difference(status_was, status_is, end_was, marks_was, marks_is)
   local end_is = ended_at()
+  local ejected = marks_is >= EJECTED
+  local mark_was, mark_is = (ejected or end_was == 0) and marks_was or 0, (ejected or end_is == 0) and marks_is or 0
+  if mark_was ~= mark_is then
+    if mark_was > 0 then add('m' .. text_of(mark_was), -1) end
+    if mark_is > 0 then add('m' .. text_of(mark_is), 1) end
+  end
+  if ejected then return end
   if status_was ~= status_is then
     add('r' .. text_of(status_was), -1)
     add('r' .. text_of(status_is), 1)
@@ -216,50 +266,64 @@ local function count_difference(status_was, status_is, end_was)
   end
 end
 
+-- Takes the release out of a field that lists some of a child.
+local function drop_entry(field, entries, set, clear)
+  local left = {}
+  for entry in string.gmatch(entries, '%S+') do
+    if match(entry, '^[^:]+') ~= release then left[#left + 1] = entry end
+  end
+  if #left == 0 then
+    clear[#clear + 1] = field
+  else
+    set[#set + 1] = field
+    set[#set + 1] = table.concat(left, ' ')
+  end
+end
+
 local function apply(child, id, given_at, given_attempt, reports, a)
   local mine = redis.call('HMGET', child, tag, 'f', 's', 'p', 'u', 'o')
   if not mine[1] then return 'absent' end
   if reports > 0 and not mine[2] then return 'gone' end
-  local was, epoch, last_message, location
-  was, attempt, epoch, last_message, statuses, finals, location =
-    match(mine[1], '^(%d) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+  local was, epoch, last_message, flags, membership
+  was, attempt, epoch, last_message, statuses, finals, flags, membership =
+    match(mine[1], '^(%d) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')
   if given_attempt ~= '' and given_attempt ~= attempt then return 'stale' end
   local at = given_at == '' and clock() or tonumber(given_at)
   local stamp = given_at == '' and string.format('%.0f', at) or given_at
   key, count, before, replaced, bound, statuses_were = child, #statuses, {}, {}, {}, statuses
   local status_was, finals_were, end_was = tonumber(was), finals, ended_at()
-  local rank_was = rank(status_was)
+  local rank_was, current_was = rank(status_was), is_timed and in_progress()
 
   if digit(statuses, 1) < 1 then statuses = with_digit(statuses, 1, 1) end
   for r = a, a + (reports - 1) * 5, 5 do
     join(at, tonumber(ARGV[r]) + 1, tonumber(ARGV[r + 1]), tonumber(ARGV[r + 2]) + 1, from_hex(ARGV[r + 3]), ARGV[r + 4])
   end
   local status_is = release_status()
+  local rank_is = rank(status_is)
+  local marks_was, marks_is = 0, 0
+  if flags ~= '0' then
+    marks_was = tonumber(flags) % ALL_MARKS
+    marks_is = marks_was
+    -- Whoever says something isn't lost, and whoever gets on is no longer overdue.
+    if has(marks_is, LOST) then marks_is = marks_is - LOST end
+    if rank_is > rank_was and has(marks_is, OVERDUE) then marks_is = marks_is - OVERDUE end
+    flags = text_of(tonumber(flags) - marks_was + marks_is)
+  end
 
   -- When its last message came is asked only while it runs the release.
   if status_is > 2 then last_message = '0' elseif at > tonumber(last_message) then last_message = stamp end
   local set = {tag, text_of(status_is) .. ' ' .. attempt .. ' ' .. epoch .. ' ' .. last_message .. ' ' .. statuses .. ' ' ..
-    finals .. ' ' .. location}
+    finals .. ' ' .. flags .. ' ' .. membership}
   for stage, kept in pairs(replaced) do
     set[#set + 1] = kept_field(stage)
     set[#set + 1] = pack(KEPT, kept.status, kept.next + 1, kept.at, kept.digest) .. kept.summary
   end
   local clear = {}
+  if status_was == 1 and has(marks_was, LOST) then drop_entry('l', redis.call('HGET', child, 'l') or '', set, clear) end
   if mine[2] then
     local running = release .. ' ' .. tag
-    if mine[4] and status_was == 1 then
-      -- It has downloaded: never offered again.
-      local left = {}
-      for entry in string.gmatch(mine[4], '%S+') do
-        if match(entry, '^[^:]+') ~= release then left[#left + 1] = entry end
-      end
-      if #left == 0 then
-        clear[1] = 'p'
-      else
-        set[#set + 1] = 'p'
-        set[#set + 1] = table.concat(left, ' ')
-      end
-    end
+    -- It has downloaded: never offered again.
+    if mine[4] and status_was == 1 then drop_entry('p', mine[4], set, clear) end
     if status_is == 2 and (status_was == 1 or not mine[5]) then
       set[#set + 1] = 'u'
       set[#set + 1] = running
@@ -270,7 +334,9 @@ local function apply(child, id, given_at, given_attempt, reports, a)
     -- It had left only if it was quiet for so long before its poll, in whatever order the messages come.
     if mine[6] and tonumber(mine[6]) - at < left_after then clear[#clear + 1] = 'o' end
     -- To the second: the sorted set costs as much as all the rest of a write.
-    if at >= tonumber(mine[3] or '0') + SEEN_STEP then
+    local was_seen = tonumber(mine[3] or '0')
+    if at >= was_seen + SEEN_STEP then
+      note_return(id, was_seen, at)
       set[#set + 1] = 's'
       set[#set + 1] = stamp
       stamps[#stamps + 1] = stamp
@@ -280,13 +346,17 @@ local function apply(child, id, given_at, given_attempt, reports, a)
   redis.call('HSET', child, unpack(set))
   if #clear > 0 then redis.call('HDEL', child, unpack(clear)) end
   -- From here on nothing can fail any more: what the record says is counted.
-  local changed = next(replaced) or statuses ~= statuses_were or finals ~= finals_were
+  local changed = next(replaced) or statuses ~= statuses_were or finals ~= finals_were or marks_was ~= marks_is
   if changed then
-    count_difference(status_was, status_is, end_was)
-    local rank_is = rank(status_is)
+    place = place_of(membership)
+    count_difference(status_was, status_is, end_was, marks_was, marks_is)
     if rank_is ~= rank_was then
       ranks[#ranks + 1] = text_of(rank_is)
       ranks[#ranks + 1] = id
+    end
+    if is_timed then
+      local current_is = marks_is < EJECTED and in_progress() or 0
+      if current_is ~= current_was then since[id] = current_is > 0 and stamp end
     end
   end
   return (changed and 'ok 1 ' or 'ok 0 ') .. text_of(status_is)
@@ -294,16 +364,23 @@ end
 
 local replies = {}
 local a = 4
-for m = 1, #KEYS - 3 do
+for m = 1, #KEYS - 5 do
   local reports = tonumber(ARGV[a + 3])
-  local fine, reply = pcall(apply, KEYS[m + 3], ARGV[a], ARGV[a + 1], ARGV[a + 2], reports, a + 4)
+  local fine, reply = pcall(apply, KEYS[m + 5], ARGV[a], ARGV[a + 1], ARGV[a + 2], reports, a + 4)
   replies[m] = fine and reply or ('refused ' .. (type(reply) == 'table' and reply.err or tostring(reply)))
   a = a + 4 + reports * 5
 end
-for field, delta in pairs(totals) do
-  -- Counts at zero are removed, so that the aggregate stays as small as what it counts.
-  if delta ~= 0 and redis.call('HINCRBY', agg, field, delta) == 0 then redis.call('HDEL', agg, field) end
+local function count(key, counts)
+  for field, delta in pairs(counts) do
+    -- Counts at zero are removed, so that the aggregate stays as small as what it counts.
+    if delta ~= 0 and redis.call('HINCRBY', key, field, delta) == 0 then redis.call('HDEL', key, field) end
+  end
 end
+count(agg, totals)
+for membership, counts in pairs(places) do count(agg .. ':' .. membership, counts) end
 if #ranks > 0 then redis.call('ZADD', index, unpack(ranks)) end
 if #stamps > 0 then redis.call('ZADD', seen, unpack(stamps)) end
+for id, at in pairs(since) do
+  if at then redis.call('ZADD', due, at, id) else redis.call('ZREM', due, id) end
+end
 return replies

@@ -11,7 +11,7 @@ if not mine[1] then return 'unknown' end
 local finished = {}
 for i = 3, #ARGV do finished[ARGV[i]] = true end
 if mine[3] and not finished[string.match(mine[3], '^%S+')] then return 'underway' end
-for release in string.gmatch(mine[4] or '', '(%S+):%d+') do
+for release in string.gmatch(mine[4] or '', '([^%s:]+):%S+') do
   if not finished[release] then return 'underway' end
 end
 if tonumber(mine[2]) > tonumber(ARGV[2]) then return 'recent' end

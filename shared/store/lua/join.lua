@@ -3,12 +3,26 @@ Takes children in, or takes their new areas and numbers of children over. Joins 
 first-seen stays, area and count are the last writer's by the time they were accepted.
 
 KEYS  seen  {p}:seen  zset  last seen (ms) -> id
+      late  {p}:late  zset  children are fresh since (ms) -> release; ids of those that are new, or come back after longer, go
+                            to the list {p}:r:<release>:arrived
       then one per message: {p}:c:<id>  hash  f first seen, s last seen, w area written (all ms; no w = f), a area (see
                                               shared/store/area-codec.ts), d digest of the poll, n children (none = 0)
 ARGV  per message: id, at (ms), area, digest, number of children
 Reply a number per message, 1 if the child is new, else 0; or 'refused <why>' an error that it would always meet
 ]]
+local seen, late = KEYS[1], KEYS[2]
+local releases = string.gsub(seen, 'seen$', 'r:')
+local late_releases = redis.call('ZRANGE', late, 0, -1, 'WITHSCORES')
 local stamps = {}
+
+local function note_return(id, was_seen, at)
+  for i = 1, #late_releases, 2 do
+    local fresh_since = tonumber(late_releases[i + 1])
+    if was_seen < fresh_since and fresh_since <= at then
+      redis.call('RPUSH', releases .. late_releases[i] .. ':arrived', id)
+    end
+  end
+end
 
 local function join(key, id, at_text, area, digest, count)
   local at = tonumber(at_text)
@@ -48,15 +62,16 @@ local function join(key, id, at_text, area, digest, count)
   if sighted then
     stamps[#stamps + 1] = at_text
     stamps[#stamps + 1] = id
+    note_return(id, tonumber(old[2] or '-1'), at)
   end
   return old[1] and 0 or 1
 end
 
 local replies = {}
-for m = 1, #KEYS - 1 do
+for m = 1, #KEYS - 2 do
   local a = (m - 1) * 5
-  local fine, reply = pcall(join, KEYS[m + 1], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5])
+  local fine, reply = pcall(join, KEYS[m + 2], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5])
   replies[m] = fine and reply or ('refused ' .. (type(reply) == 'table' and reply.err or tostring(reply)))
 end
-if #stamps > 0 then redis.call('ZADD', KEYS[1], unpack(stamps)) end
+if #stamps > 0 then redis.call('ZADD', seen, unpack(stamps)) end
 return replies

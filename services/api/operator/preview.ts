@@ -1,0 +1,168 @@
+/** What a start would do: who gets it, in which order, when at the earliest, and what stands in its way. Nothing is changed. */
+import { inStage } from '#domain/counts.ts';
+import { parseGoDuration } from '#domain/duration.ts';
+import { IDEAL } from '#domain/model/fates.ts';
+import { simulatePlan } from '#domain/model/simulate.ts';
+import { type Plan, waveSize } from '#domain/plan.ts';
+import type { Rollout } from '#domain/rollout.ts';
+import { inRelease } from '#domain/counts.ts';
+import { ReleaseStatus, StageStatus } from '#domain/status.ts';
+import type { Strategy } from '#domain/strategy.ts';
+import { stagesOf } from '#domain/strategy-stages.ts';
+import type { Survey } from '#store/survey-store.ts';
+import { MAX_LOCATIONS } from '#store/order-store.ts';
+import { preview, type PreviewView, previewRequest, releaseIdParam } from '#wire/operator.ts';
+import { planView } from '#wire/plan-view.ts';
+import type { Changes } from './changes.ts';
+import type { OperatorDeps } from './releases.ts';
+import { type OperatorRoute, route } from './route.ts';
+import { conflictsOf, planFor } from './start.ts';
+
+const SHOWN = 1_000;
+/** A plan of more steps isn't tried to its end while a request waits: its times are not known then. */
+const MAX_TICKS = 20_000;
+
+export function previewRoutes(deps: OperatorDeps, { find }: Changes): OperatorRoute[] {
+  const { releases, snapshots, surveys, clock } = deps;
+
+  async function ofStart(id: string, strategy: Strategy, plan: Plan, bytes: number) {
+    const survey = await surveys.survey(plan, clock.now() - deps.freshForMs);
+    const planned = withWaves(plan, survey);
+    const times = earliest(plan, strategy, planned.locations, bytes);
+    const opens = (wave: number): number | null => times.waves.get(wave) ?? null;
+    return {
+      children: {
+        known: survey.known,
+        silent: survey.silent,
+        outside: survey.outside,
+        untargeted: survey.untargeted,
+        enrolled: survey.enrolled,
+      },
+      looked_at: survey.lookedAt,
+      locations: {
+        count: planned.locations.length,
+        first: planned.locations.slice(0, SHOWN).map(({ id: location, members, wave }) => ({
+          id: location,
+          wave,
+          children: members,
+          opens_after_seconds: opens(wave),
+          through_after_seconds: times.through.get(location) ?? times.through.get(`wave-${wave}`) ?? null,
+        })),
+      },
+      waves: planned.waves.map((wave) => ({ ...wave, opens_after_seconds: opens(wave.wave) })),
+      earliest_end_seconds: times.end,
+      bytes: { each: bytes, all: bytes * survey.enrolled },
+      conflicts: await conflictsOf(id, strategy, plan, deps),
+      faults: tooMany(plan, survey),
+    };
+  }
+
+  async function ofRevert(rollout: Rollout): Promise<PreviewView['revert']> {
+    if (rollout.startedAt === null) return null;
+    const { totals } = await snapshots.aggregates(rollout);
+    const { InProgress, SuccessWaiting } = StageStatus;
+    const underwayIn = (type: string): number =>
+      rollout.stages.reduce(
+        (sum, stage, i) =>
+          stage.type === type ? sum + inStage(totals, i, InProgress) + inStage(totals, i, SuccessWaiting) : sum,
+        0,
+      );
+    return {
+      done: inRelease(totals, ReleaseStatus.Done),
+      held: underwayIn('WaitForSignal'),
+      unreachable: underwayIn('A/B'),
+    };
+  }
+
+  return [
+    route({
+      method: 'post',
+      path: '/releases/:id/preview',
+      summary: 'What a start would do, and what taking it back now would come to; nothing is changed',
+      params: releaseIdParam,
+      body: previewRequest,
+      large: true,
+      responses: { 200: { description: 'The preview; with faults, what of it is known', schema: preview } },
+      problems: ['bad-request', 'not-found'],
+      async handle({ params: { id }, body }) {
+        const { release, rollout } = await find(id);
+        const own = await releases.plan(id);
+        if (own === null) throw new Error(`the plan of release ${id} is gone`);
+        const { plan, faults } = planFor(body.plan, own, release.strategy, deps.seenPrecisionMs);
+        const [start, revert] = await Promise.all([
+          plan === null ? NOTHING : ofStart(id, release.strategy, plan, rollout.bundleBytes),
+          ofRevert(rollout),
+        ]);
+        const view: PreviewView = {
+          ...start,
+          plan: plan === null ? null : planView(plan),
+          faults: [...faults, ...start.faults],
+          revert,
+        };
+        return { status: 200, body: view };
+      },
+    }),
+  ];
+}
+
+const NOTHING: Omit<PreviewView, 'plan' | 'revert'> = {
+  faults: [],
+  conflicts: [],
+  children: { known: 0, silent: 0, outside: 0, untargeted: 0, enrolled: 0 },
+  looked_at: 1,
+  locations: { count: 0, first: [] },
+  waves: [],
+  earliest_end_seconds: null,
+  bytes: { each: 0, all: 0 },
+};
+
+type Planned = { id: string; members: number; wave: number };
+
+/** Which wave each location comes in. */
+function withWaves(plan: Plan, { locations }: Pick<Survey, 'locations'>) {
+  const planned: Planned[] = [];
+  const waves: { wave: number; locations: number; children: number }[] = [];
+  while (planned.length < locations.length) {
+    const started = { locations: planned.length, waves: waves.length };
+    const next = locations.slice(
+      started.locations,
+      started.locations + waveSize(plan.waves, started, locations.length),
+    );
+    const wave = waves.length + 1;
+    for (const each of next) planned.push({ ...each, wave });
+    waves.push({ wave, locations: next.length, children: next.reduce((sum, { members }) => sum + members, 0) });
+  }
+  return { locations: planned, waves };
+}
+
+/** Seconds after the start, if nobody fails, nobody is slow, and operators approve at once. */
+function earliest(plan: Plan, strategy: Strategy, locations: readonly Planned[], bundleBytes: number) {
+  const durations = strategy.stages.map(({ end_conditions: ends }) => {
+    const least = ends.find(({ name }) => name === 'minDuration')?.threshold;
+    return (least === undefined ? null : parseGoDuration(least)) ?? 0;
+  });
+  const stages = stagesOf(strategy).map((stage, i) => ({ ...stage, minDurationMs: durations[i] ?? 0 }));
+  const { course, end } = simulatePlan({
+    plan,
+    stages,
+    locations: locations.map(({ id, members }) => ({ id, children: members })),
+    behaviour: IDEAL,
+    random: () => 0.5,
+    bundleBytes,
+    approveAfterMs: 0,
+    maxTicks: MAX_TICKS,
+  });
+  const waves = new Map<number, number>();
+  const through = new Map<string, number>();
+  for (const { atMs, wave, what } of course) {
+    if (what.kind === 'wave') waves.set(wave, atMs / 1000);
+    if (what.kind === 'through') through.set(what.location, atMs / 1000);
+  }
+  return { waves, through, end: end.state === 'completed' ? end.atMs / 1000 : null };
+}
+
+function tooMany({ locations }: Plan, survey: Survey): PreviewView['faults'] {
+  if (locations.by === 'child' || survey.locations.length <= MAX_LOCATIONS) return [];
+  const message = `makes ${survey.locations.length} locations, at most ${MAX_LOCATIONS}`;
+  return [{ path: 'plan.locations', message }];
+}
