@@ -12,7 +12,7 @@ function underLaws(scenario: Scenario) {
   return played;
 }
 
-const RUNS = Number(process.env['RUNS'] ?? 300);
+const RUNS = Number(process.env['RUNS'] ?? 500);
 
 /** Whatever may be lost, or done twice, when a process dies at the same moment that another takes over. */
 const DEATHS = ['none', 'write lost', 'effects twice'] as const;

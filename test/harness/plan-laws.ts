@@ -190,6 +190,8 @@ export function createLaws(scenario: Scenario): Laws {
       const isOut = (child: Child): boolean =>
         child.ended !== null || child.lost || (child.overdue && plan.deadline?.then === 'fail');
       hold(members.every(isOut), `nobody is underway in ${location.id}, which is through`);
+      // Where a child waits for no other, the budget alone says how many may fail.
+      if (plan.locations.by === 'child' && plan.stages === 'own-pace') continue;
       const done = members.filter(({ ended }) => ended === 'Done').length;
       hold(
         done >= Math.ceil(advance.quorum * members.length - 1e-9),
