@@ -98,8 +98,9 @@ export function resume(rollout: Rollout, { totals }: Pick<Snapshot, 'totals'>): 
 }
 
 /** Nobody looked meanwhile: whether the conditions held all the time isn't known, so a soak begins again. */
-function unsoaked({ met: _, ...location }: OpenLocation): OpenLocation {
-  return location;
+function unsoaked(location: OpenLocation): OpenLocation {
+  const { met: _, ...rest } = location;
+  return rest;
 }
 
 export function resumeLocation(

@@ -326,6 +326,16 @@ describe('a rate', () => {
       expect(granted(decide(rollout, snapshotOf({ a, b }), NOW))).toEqual(grants);
     });
 
+    it('waits for room in turns, too', () => {
+      const all = limit({ atOnce: 1 });
+      const plan = planWith({ locations: { by: 'child' }, rate: { all, location: NO_RATE } });
+      const next = [{ id: 'c2', members: null }];
+      // A child that was lost when its turn ended has come back.
+      const rollout = { ...started(plan), started: { locations: 1, waves: 1 }, closed: { locations: 1, children: 1 } };
+      expect(decide(rollout, snapshotOf({}, { next, totals: { n: 1, r2: 1 } }), NOW)).toBe(rollout);
+      expect(decide(rollout, snapshotOf({}, { next, totals: { n: 1, r2: 1, m1: 1 } }), NOW).open).toHaveLength(1);
+    });
+
     it('counts what was granted to others and is not enrolled yet', () => {
       const plan = paced({ atOnce: 150 });
       const first: Rollout = {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { anyFaults, anyScenario } from '#test/harness/plan-arbitraries.ts';
 import { createLaws } from '#test/harness/plan-laws.ts';
-import { play, type Scenario } from '#test/harness/plan-play.ts';
+import { DEATHS, DELAYS, play, type Scenario } from '#test/harness/plan-play.ts';
 
 function underLaws(scenario: Scenario) {
   const laws = createLaws(scenario);
@@ -14,12 +14,9 @@ function underLaws(scenario: Scenario) {
 
 const RUNS = Number(process.env['RUNS'] ?? 500);
 
-/** Whatever may be lost, or done twice, when a process dies at the same moment that another takes over. */
-const DEATHS = ['none', 'write lost', 'effects twice'] as const;
-
 describe('whatever happens', () => {
   it('never fails open, never goes over a budget, a rate or a cap, and says why it waits', () => {
-    const faults = anyFaults(['none', 'none', ...DEATHS, 'effects late', 'no tick']);
+    const faults = anyFaults(['none', 'none', ...DEATHS, ...DELAYS]);
     fc.assert(
       fc.property(anyScenario({ isGood: false, faults }), (scenario) => {
         underLaws(scenario);
@@ -42,7 +39,7 @@ describe('whatever happens', () => {
 
 describe('while children keep reporting', () => {
   it('comes to its end', () => {
-    const faults = anyFaults(['none', ...DEATHS, 'effects late', 'no tick']);
+    const faults = anyFaults([...DEATHS, ...DELAYS]);
     fc.assert(
       fc.property(anyScenario({ isGood: true, faults }), (scenario) => {
         fc.pre(isPossible(scenario));

@@ -50,7 +50,7 @@ const anyRate: fc.Arbitrary<Rate> = fc
   .record({
     perMinute: fc.constantFrom(null, 6, 20, 60, 200),
     growth: fc.constantFrom(null, { factor: 2, every: 2, upTo: 240 }),
-    atOnce: fc.constantFrom(null, null, null, 2, 5, 12),
+    atOnce: fc.constantFrom(null, null, null, null, 1, 2, 5, 12),
     bytesPerSecond: fc.constantFrom(null, null, 500, 2000),
   })
   .map((rate) => (rate.perMinute === null ? { ...rate, growth: null } : rate));

@@ -4,7 +4,7 @@ import { gatePassed } from '#domain/rollout.ts';
 import { bucketOf, valueOf } from '#domain/sketch.ts';
 import { StageStatus } from '#domain/status.ts';
 import type { Child, Fleet } from './plan-model.ts';
-import type { Decision, Played, Scenario, Watcher } from './plan-play.ts';
+import { type Decision, DELAYS, type Played, type Scenario, type Watcher } from './plan-play.ts';
 
 class Broken extends Error {}
 
@@ -30,7 +30,9 @@ export function createLaws(scenario: Scenario): Laws {
   const hadTurn: string[] = [];
   const enrolments: { at: number; place: string }[] = [];
   const placeNumbers = new Map<string, number>();
-  const isDelayed = scenario.faults.includes('effects late');
+  const isDelayed = scenario.faults.some(
+    (fault) => (DELAYS as readonly string[]).includes(fault) && fault !== 'no tick',
+  );
   const fastest = { all: 0, location: new Map<string, number>() };
 
   let wasOpen = false;
@@ -57,7 +59,7 @@ export function createLaws(scenario: Scenario): Laws {
   function isFullyEnrolled(fleet: Fleet, { id, members }: OpenLocation): boolean {
     const has = fleet.membersOf(id).length;
     if (known.has(id)) return true;
-    if (fleet.isDirect || fleet.byTurns) return has > 0;
+    if (fleet.isDirect || fleet.byTurns) return has > 0 && fleet.toCome(id).length === 0;
     return fleet.toCome(id).length === 0 || ((fleet.byCohorts || isCapped) && has >= (members ?? Infinity));
   }
 
@@ -190,6 +192,8 @@ export function createLaws(scenario: Scenario): Laws {
       const isOut = (child: Child): boolean =>
         child.ended !== null || child.lost || (child.overdue && plan.deadline?.then === 'fail');
       hold(members.every(isOut), `nobody is underway in ${location.id}, which is through`);
+      if (!fleet.isPaced && !fleet.byCohorts)
+        hold(fleet.toCome(location.id).length === 0, `nobody is left behind in ${location.id}, which is through`);
       // Where a child waits for no other, the budget alone says how many may fail.
       if (plan.locations.by === 'child' && plan.stages === 'own-pace') continue;
       const done = members.filter(({ ended }) => ended === 'Done').length;

@@ -239,26 +239,19 @@ export function createFleet({ plan, stages, homes, children: scripts }: FleetOpt
     return byCohorts ? all : all.filter((child) => child.place === place);
   }
 
-  function enrol(place: string, upTo: number | null): void {
-    if (isDirect) {
-      if (isMarked) return;
-      isMarked = true;
-      for (const child of children)
-        if (isThere(child) && !child.isOut) {
-          child.place = 'all';
-          child.enrolledAt = now;
-        }
-      return;
-    }
+  /** `atMost`: so many at a time, and another time the rest. */
+  function enrol(place: string, upTo: number | null, atMost: number): void {
     const location = locationAt(place);
-    if (location === undefined) return;
-    for (const child of toCome(place)) {
+    if (location === undefined || isMarked) return;
+    const waiting = isDirect ? toComeAtAll() : toCome(place);
+    for (const child of waiting.slice(0, atMost)) {
       if (upTo !== null && membersOf(place).length >= upTo) return;
       child.place = place;
       child.enrolledAt = now;
       // Whoever belongs to it when it's known how many they are holds its gates; the others come late.
       child.late = location.children !== null;
     }
+    if (isDirect) isMarked = waiting.length <= atMost;
   }
   const locationAt = (place: string): OpenLocation | undefined => rollout?.open.find(({ id }) => id === place);
 
@@ -355,13 +348,13 @@ export function createFleet({ plan, stages, homes, children: scripts }: FleetOpt
 
     gatesIn,
 
-    perform(after: Rollout): void {
+    perform(after: Rollout, atMost: number): void {
       for (const effect of after.effects) {
         if (effect.kind === 'order') putInOrder();
         else if (effect.kind === 'compensate') {
           const key = effect.location ?? '';
           if (!compensated.has(key)) compensated.set(key, now);
-        } else enrol(effect.location, effect.upTo);
+        } else enrol(effect.location, effect.upTo, atMost);
       }
     },
 

@@ -10,8 +10,12 @@ export type OperatorAct = {
   does: 'pause' | 'resume' | 'abort' | 'revert' | 'take back one' | 'leave out' | 'eject' | 'approve';
 };
 
-/** What becomes of one second's tick: its write is lost, its effects are done twice, or later, or it never comes. */
-export type Fault = 'none' | 'write lost' | 'effects twice' | 'effects late' | 'no tick';
+/** What becomes of one second's tick: its write is lost, its effects are done twice, in part, or not at all, or it never comes. */
+export type Fault = 'none' | 'write lost' | 'effects twice' | 'effects half' | 'effects late' | 'no tick';
+
+/** Those after which a tick still does all that it has to. */
+export const DEATHS = ['none', 'write lost', 'effects twice'] as const;
+export const DELAYS = ['effects half', 'effects late', 'no tick'] as const;
 
 export type Scenario = FleetOptions & {
   bundleBytes: number;
@@ -29,10 +33,10 @@ export type Decision = { before: Rollout; after: Rollout; snapshot: Snapshot; no
 
 export type Watcher = {
   /** Children have acted, and nothing has been decided yet. */
-  second?(state: { rollout: Rollout; fleet: Fleet; now: number; snapshot: Snapshot }): void;
+  second?(state: { rollout: Rollout; fleet: Fleet; now: number }): void;
   decided?(decision: Decision): void;
   /** A tick is over, with its effects done: nothing is left to decide at this second. */
-  settled?(state: { rollout: Rollout; fleet: Fleet; now: number; snapshot: Snapshot }): void;
+  settled?(state: { rollout: Rollout; fleet: Fleet; now: number }): void;
 };
 
 export type Played = {
@@ -58,6 +62,8 @@ export function play(scenario: Scenario, watcher: Watcher = {}): Played {
   };
   fleet.see(rollout);
 
+  const { approval } = plan.advance;
+  const hasApprovals = approval.waves || approval.stages.length > 0;
   let quiet = 0;
   let second = 0;
   for (; second < MOST_SECONDS && quiet < QUIET_SECONDS; second++) {
@@ -65,9 +71,9 @@ export function play(scenario: Scenario, watcher: Watcher = {}): Played {
     let isQuiet = !fleet.live(now);
     const was = rollout;
     for (const { at, does } of operator) if (at === second) write(operate(rollout, does, fleet, now));
-    if (approves) write(operate(rollout, 'approve', fleet, now));
+    if (approves && hasApprovals) write(operate(rollout, 'approve', fleet, now));
     const fault = faults[Math.min(second, faults.length - 1)] ?? 'none';
-    watcher.second?.({ rollout, fleet, now, snapshot: fleet.snapshot() });
+    watcher.second?.({ rollout, fleet, now });
     if (fault !== 'no tick') tick(fault, now);
     isQuiet &&= rollout === was;
     quiet = isQuiet && second > Math.max(0, ...scenario.children.map(({ joinsAt }) => joinsAt)) ? quiet + 1 : 0;
@@ -84,8 +90,7 @@ export function play(scenario: Scenario, watcher: Watcher = {}): Played {
   }
 
   function tick(fault: Fault, now: number): void {
-    // What an earlier tick left undone comes first.
-    perform(rollout);
+    let done: Rollout | null = null;
     for (let step = 0; ; step++) {
       if (step === MAX_STEPS) throw new Error('a tick never comes to its end');
       const snapshot = fleet.snapshot();
@@ -93,23 +98,26 @@ export function play(scenario: Scenario, watcher: Watcher = {}): Played {
       let after = decide(before, snapshot, now);
       // The process has died between decision and write; another one decides the same again.
       if (fault === 'write lost') after = decide(before, fleet.snapshot(), now);
-      if (after === before) {
-        watcher.settled?.({ rollout, fleet, now, snapshot });
+      const isIdle = after === before;
+      if (isIdle && (done === rollout || rollout.effects.length === 0 || fault === 'effects late')) {
+        watcher.settled?.({ rollout, fleet, now });
         return;
       }
       if (before.state !== after.state && !canBecome(before.state, after.state))
         throw new Error(`${before.state} may not become ${after.state}`);
       write(after);
-      watcher.decided?.({ before, after: rollout, snapshot, now, fleet });
+      if (!isIdle) watcher.decided?.({ before, after: rollout, snapshot, now, fleet });
       if (fault === 'effects late') return;
-      perform(rollout);
-      if (fault === 'effects twice') perform(rollout);
+      perform(rollout, fault);
+      done = rollout;
     }
   }
 
   /** Nobody is enrolled but while it runs. */
-  function perform(state: Rollout): void {
-    if (state.state === 'running' || state.state === 'reverting') fleet.perform(state);
+  function perform(state: Rollout, fault: Fault): void {
+    if (state.state !== 'running' && state.state !== 'reverting') return;
+    fleet.perform(state, fault === 'effects half' ? 1 : Infinity);
+    if (fault === 'effects twice') fleet.perform(state, Infinity);
   }
 }
 

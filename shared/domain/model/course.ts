@@ -1,5 +1,12 @@
 /** What a change of a rollout means, for people to read: the course of a release as a list of what happened when. */
-import type { Aside, OpenLocation, Rollout, RolloutStateName } from '#domain/rollout.ts';
+import {
+  type Aside,
+  isByCohorts,
+  isOnItsOwn,
+  type OpenLocation,
+  type Rollout,
+  type RolloutStateName,
+} from '#domain/rollout.ts';
 import type { Children } from './model.ts';
 
 export type Happening =
@@ -20,6 +27,8 @@ export type Entry = { atMs: number; wave: number; what: Happening; children: Chi
 export function happenings(before: Rollout, after: Rollout): Happening[] {
   const stays = new Set(after.open.map(({ id }) => id));
   const found: Happening[] = [];
+  // Each child of the wave goes through by itself: its gate tells nothing.
+  const isAlone = isByCohorts(after.plan) && isOnItsOwn(after.plan);
   if (before.order === null && after.order !== null)
     found.push({ kind: 'ordered', locations: after.order.locations, children: after.order.children });
   found.push(...asideSince(before, after));
@@ -33,7 +42,7 @@ export function happenings(before: Rollout, after: Rollout): Happening[] {
       if (was === location) continue;
       if (children !== null && (was === undefined || was.children === null))
         found.push({ kind: 'enrolled', location: id, children });
-      for (const gate of gates)
+      for (const gate of isAlone ? [] : gates)
         if (!(was?.gates ?? []).includes(gate))
           found.push({ kind: 'gate', location: id, stage: after.stages[gate]?.name ?? '' });
       if (held !== undefined && was?.held === undefined) found.push({ kind: 'held', location: id, reason: held });
