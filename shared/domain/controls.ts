@@ -98,7 +98,7 @@ export function resume(rollout: Rollout, { totals }: Pick<Snapshot, 'totals'>): 
 }
 
 /** Nobody looked meanwhile: whether the conditions held all the time isn't known, so a soak begins again. */
-function unsoaked({ met: _, ...location }: OpenLocation): OpenLocation {
+function unsoaked({ met: _met, ...location }: OpenLocation): OpenLocation {
   return location;
 }
 

@@ -60,7 +60,7 @@ function endWaits({ aside, closed }: Rollout, { totals, locations }: WaitView): 
   if (left > 0) return [general(`${left} children who are underway in locations that are through`)];
   if (closed.children > 0 && inRelease(totals, ReleaseStatus.Done) > 0) return [];
   if (aside.length > 0) return [general('an operator: every location was taken out of the course')];
-  return [closed.children > 0 ? general(NOBODY_LEFT) : nobody(null)];
+  return [closed.children > 0 ? general(noneDone(totals)) : nobody(null)];
 }
 
 const nobody = (location: string | null): Wait => ({
@@ -91,6 +91,11 @@ function locationWaits(
   if (late > 0) return [{ ...general(`${late} children who joined late`), location: id }];
   if (children === 0) return [nobody(id)];
   return children > ejected(here?.counts ?? NOBODY.counts) ? [] : [{ ...general(NOBODY_LEFT), location: id }];
+}
+
+function noneDone(counts: Counts): string {
+  const failed = inRelease(counts, ReleaseStatus.Failed);
+  return failed === 0 ? NOBODY_LEFT : `an operator: nobody is Done with it, ${failed} failed`;
 }
 
 const NOBODY_LEFT = 'an operator: all of its children were taken out of it';

@@ -57,6 +57,12 @@ describe('what a release waits for', () => {
       ['- -: an operator: all of its children were taken out of it'],
     ],
     [
+      'an operator, where all have failed and the budget let it pass',
+      over({ closed: { locations: 3, children: 3 } }),
+      snapshotOf({}, { totals: { n: 3, r4: 3 } }),
+      ['- -: an operator: nobody is Done with it, 3 failed'],
+    ],
+    [
       'the same in an open location',
       running(PLAN, [located('a', 1)]),
       snapshotOf({ a: viewOf({ n: 3, m4: 3 }) }),

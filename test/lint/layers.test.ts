@@ -20,6 +20,10 @@ const ENV = "export const e = process.env['PATH'];\n";
 const CASES: Case[] = [
   uses('shared/domain/a.ts', './plan.ts', true),
   uses('shared/domain/a.ts', '#wire/child.ts', false),
+  uses('shared/domain/model/a.ts', '#domain/plan.ts', true),
+  uses('shared/domain/model/a.ts', './pool.ts', true),
+  uses('shared/domain/model/a.ts', '#wire/child.ts', false),
+  uses('shared/domain/model/a.ts', '../../wire/child.ts', false),
   uses('shared/domain/a.ts', '../wire/child.ts', false),
   uses('shared/domain/a.ts', 'node:fs', false),
   uses('shared/domain/a.ts', 'zod', false),

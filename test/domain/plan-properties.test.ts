@@ -1,0 +1,81 @@
+/** What holds for every plan, every fleet and every accident: `decide` against a fleet that is counted child by child. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { anyFaults, anyScenario } from '#test/harness/plan-arbitraries.ts';
+import { createLaws } from '#test/harness/plan-laws.ts';
+import { play, type Scenario } from '#test/harness/plan-play.ts';
+
+function underLaws(scenario: Scenario) {
+  const laws = createLaws(scenario);
+  const played = play(scenario, laws);
+  laws.ended(played);
+  return played;
+}
+
+const RUNS = Number(process.env['RUNS'] ?? 500);
+
+/** Whatever may be lost, or done twice, when a process dies at the same moment that another takes over. */
+const DEATHS = ['none', 'write lost', 'effects twice'] as const;
+
+describe('whatever happens', () => {
+  it('never fails open, never goes over a budget, a rate or a cap, and says why it waits', () => {
+    const faults = anyFaults(['none', 'none', ...DEATHS, 'effects late', 'no tick']);
+    fc.assert(
+      fc.property(anyScenario({ isGood: false, faults }), (scenario) => {
+        underLaws(scenario);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('takes the same course whatever restarts', () => {
+    fc.assert(
+      fc.property(anyScenario({ isGood: false, faults: anyFaults(DEATHS) }), (scenario) => {
+        const { version: _, ...restarted } = play(scenario).rollout;
+        const { version: __, ...undisturbed } = play({ ...scenario, faults: ['none'] }).rollout;
+        expect(restarted).toEqual(undisturbed);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+describe('while children keep reporting', () => {
+  it('comes to its end', () => {
+    const faults = anyFaults(['none', ...DEATHS, 'effects late', 'no tick']);
+    fc.assert(
+      fc.property(anyScenario({ isGood: true, faults }), (scenario) => {
+        fc.pre(isPossible(scenario));
+        const { rollout, fleet, waits } = underLaws(scenario);
+        // Fewer may have it at once than must have it for a stage to end: then it says so, before anyone gets it in vain.
+        const isTooNarrow = rollout.open.some(({ held }) => held?.startsWith('at most') === true);
+        if (isTooNarrow) {
+          expect(isNarrow(scenario)).toBe(true);
+          return;
+        }
+        expect([rollout.state, waits]).toEqual(['completed', []]);
+        const there = fleet.children.filter(({ script }) => script.joinsAt === 0);
+        expect(there.filter(({ ended }) => ended !== 'Done')).toEqual([]);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+/** Fewer may have it at once than there are children. */
+const isNarrow = ({ plan, children }: Scenario): boolean =>
+  [plan.rate.all, plan.rate.location].some(({ atOnce }) => atOnce !== null && atOnce < children.length);
+
+/** Somebody is there, and no location has fewer children than must have passed a stage. */
+function isPossible({ plan, children, homes }: Scenario): boolean {
+  const there = children.filter(({ joinsAt }) => joinsAt === 0);
+  const { minChildren } = plan.advance;
+  if (there.length === 0) return false;
+  if (minChildren === 1) return true;
+  if (plan.locations.by === 'child') return false;
+  if (plan.locations.by === 'all') return there.length >= minChildren;
+  const isIn = (home: number, some: typeof children): number => some.filter((child) => child.home === home).length;
+  return Array.from({ length: homes }, (_, home) => home).every(
+    (home) => isIn(home, children) === 0 || isIn(home, there) >= minChildren,
+  );
+}

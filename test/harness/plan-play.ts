@@ -1,0 +1,145 @@
+/** Plays a plan on a fleet, second by second: children, operators, and a scheduler that may die at any point of a tick. */
+import { abort, leaveOut, pause, promote, resume, resumeLocation, revert, revertLocation } from '#domain/controls.ts';
+import { decide, type Snapshot } from '#domain/decide.ts';
+import { canBecome, isFinished, publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
+import { type Wait, waitsOf } from '#domain/waiting.ts';
+import { createFleet, type Fleet, type FleetOptions, homeName } from './plan-model.ts';
+
+export type OperatorAct = {
+  at: number;
+  does: 'pause' | 'resume' | 'abort' | 'revert' | 'take back one' | 'leave out' | 'eject' | 'approve';
+};
+
+/** What becomes of one second's tick: its write is lost, its effects are done twice, or later, or it never comes. */
+export type Fault = 'none' | 'write lost' | 'effects twice' | 'effects late' | 'no tick';
+
+export type Scenario = FleetOptions & {
+  bundleBytes: number;
+  /** Locations that are to be passed over. */
+  skip: readonly number[];
+  operator: readonly OperatorAct[];
+  /** An operator approves whatever waits for it, each second. */
+  approves: boolean;
+  /** By second; the last one for ever. */
+  faults: readonly Fault[];
+};
+
+/** One decision, between what it was made on and what it made. */
+export type Decision = { before: Rollout; after: Rollout; snapshot: Snapshot; now: number; fleet: Fleet };
+
+export type Watcher = {
+  /** Children have acted, and nothing has been decided yet. */
+  second?(state: { rollout: Rollout; fleet: Fleet; now: number; snapshot: Snapshot }): void;
+  decided?(decision: Decision): void;
+  /** A tick is over, with its effects done: nothing is left to decide at this second. */
+  settled?(state: { rollout: Rollout; fleet: Fleet; now: number; snapshot: Snapshot }): void;
+};
+
+export type Played = {
+  rollout: Rollout;
+  fleet: Fleet;
+  now: number;
+  waits: Wait[];
+  /** Nothing would ever happen again; false: the time was up. */
+  isStill: boolean;
+};
+
+/** Longer than every soak, deadline, silence and pause between two grants in a scenario, all added up. */
+const QUIET_SECONDS = 45;
+const MOST_SECONDS = 3_000;
+const MAX_STEPS = 30;
+
+export function play(scenario: Scenario, watcher: Watcher = {}): Played {
+  const { plan, stages, bundleBytes, skip, operator, approves, faults } = scenario;
+  const fleet = createFleet(scenario);
+  let rollout: Rollout = {
+    ...startRollout(publishedRollout('r', '1', stages, plan, bundleBytes), plan, 0, 0),
+    skip: skip.map((home) => (plan.locations.by === 'child' ? `c${home}` : homeName(home))),
+  };
+  fleet.see(rollout);
+
+  let quiet = 0;
+  let second = 0;
+  for (; second < MOST_SECONDS && quiet < QUIET_SECONDS; second++) {
+    const now = second * 1000;
+    let isQuiet = !fleet.live(now);
+    const was = rollout;
+    for (const { at, does } of operator) if (at === second) write(operate(rollout, does, fleet, now));
+    if (approves) write(operate(rollout, 'approve', fleet, now));
+    const fault = faults[Math.min(second, faults.length - 1)] ?? 'none';
+    watcher.second?.({ rollout, fleet, now, snapshot: fleet.snapshot() });
+    if (fault !== 'no tick') tick(fault, now);
+    isQuiet &&= rollout === was;
+    quiet = isQuiet && second > Math.max(0, ...scenario.children.map(({ joinsAt }) => joinsAt)) ? quiet + 1 : 0;
+    if (isFinished(rollout.state) && quiet > 5) break;
+  }
+  const end = second * 1000;
+  const waits = waitsOf(rollout, { ...fleet.snapshot(), partitionsDone: 0, partitions: 1 }, end);
+  return { rollout, fleet, now: end, waits, isStill: second < MOST_SECONDS };
+
+  function write(after: Rollout): void {
+    if (after === rollout) return;
+    rollout = { ...after, version: rollout.version + 1 };
+    fleet.see(rollout);
+  }
+
+  function tick(fault: Fault, now: number): void {
+    // What an earlier tick left undone comes first.
+    perform(rollout);
+    for (let step = 0; ; step++) {
+      if (step === MAX_STEPS) throw new Error('a tick never comes to its end');
+      const snapshot = fleet.snapshot();
+      const before = rollout;
+      let after = decide(before, snapshot, now);
+      // The process has died between decision and write; another one decides the same again.
+      if (fault === 'write lost') after = decide(before, fleet.snapshot(), now);
+      if (after === before) {
+        watcher.settled?.({ rollout, fleet, now, snapshot });
+        return;
+      }
+      if (before.state !== after.state && !canBecome(before.state, after.state))
+        throw new Error(`${before.state} may not become ${after.state}`);
+      write(after);
+      watcher.decided?.({ before, after: rollout, snapshot, now, fleet });
+      if (fault === 'effects late') return;
+      perform(rollout);
+      if (fault === 'effects twice') perform(rollout);
+    }
+  }
+
+  /** Nobody is enrolled but while it runs. */
+  function perform(state: Rollout): void {
+    if (state.state === 'running' || state.state === 'reverting') fleet.perform(state);
+  }
+}
+
+/** What the operators' calls do to a rollout, where they are possible. */
+function operate(rollout: Rollout, does: OperatorAct['does'], fleet: Fleet, now: number): Rollout {
+  const { state, plan } = rollout;
+  const held = rollout.open.find((location) => location.held !== undefined);
+  const snapshot = fleet.snapshot();
+  if (does === 'eject') {
+    const child = fleet.children.find(fleet.isUnderway);
+    if (child !== undefined) child.ejected = true;
+    return rollout;
+  }
+  if (does === 'leave out') {
+    const id = rollout.open[0]?.id ?? snapshot.next[0]?.id;
+    if (id === undefined || !isUnderway(rollout) || plan.by === 'child') return rollout;
+    return leaveOut(rollout, id, 'skipped', 'left out', true, now);
+  }
+  if (does === 'take back one') {
+    const id = (rollout.open[0] ?? rollout.aside[0])?.id;
+    if (id === undefined || !isUnderway(rollout) || plan.by === 'child') return rollout;
+    return revertLocation(rollout, id, 'taken back', now, plan.releaseHeld);
+  }
+  if (does === 'pause') return state === 'running' ? pause(rollout, null) : rollout;
+  if (does === 'abort') return isUnderway(rollout) ? abort(rollout, 'aborted', now) : rollout;
+  if (does === 'revert')
+    return canBecome(state, 'reverting') ? revert(rollout, 'reverted', plan.releaseHeld, now) : rollout;
+  if (does === 'approve') return state === 'running' ? promote(rollout, {}, snapshot, now) : rollout;
+  if (!isUnderway(rollout)) return rollout;
+  return held === undefined ? resume(rollout, snapshot) : resumeLocation(rollout, held.id, snapshot, now);
+}
+
+const isUnderway = ({ state }: Rollout): boolean => state === 'running' || state === 'paused' || state === 'halted';
