@@ -1,5 +1,6 @@
 /** The root of `choir`: the operators' commands, the simulator and the repartitioning, which don't know one another. */
 import { runProgram } from '#services/cli/commands.ts';
+import { addSimulatePlan } from '#services/cli/simulate-plan.ts';
 import { addRepartition } from '#services/repartition/command.ts';
 import { addSimulate } from '#services/simulator/command.ts';
 
@@ -11,4 +12,4 @@ const openEmbedded: Parameters<typeof addRepartition>[0] = async (dataDir, path,
   return startEmbeddedRedis(openDataDir(dataDir, stack), path, log, stack);
 };
 
-await runProgram(process.argv, [addSimulate, addRepartition(openEmbedded)]);
+await runProgram(process.argv, [addSimulate, addSimulatePlan, addRepartition(openEmbedded)]);

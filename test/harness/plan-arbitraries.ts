@@ -48,7 +48,7 @@ export const NO_RATE: Rate = { perMinute: null, growth: null, atOnce: null, byte
 
 const anyRate: fc.Arbitrary<Rate> = fc
   .record({
-    perMinute: fc.constantFrom(null, 20, 60, 200),
+    perMinute: fc.constantFrom(null, 6, 20, 60, 200),
     growth: fc.constantFrom(null, { factor: 2, every: 2, upTo: 240 }),
     atOnce: fc.constantFrom(null, null, null, 2, 5, 12),
     bytesPerSecond: fc.constantFrom(null, null, 500, 2000),

@@ -288,7 +288,9 @@ export function createFleet({ plan, stages, homes, children: scripts }: FleetOpt
   }
 
   function nextOnes(): { id: string; members: number | null }[] {
-    if (rollout === null || !ordered) return [];
+    if (rollout === null) return [];
+    // Nothing of it is true before the order is known.
+    if (!ordered) return [{ id: 'nowhere', members: 1 }];
     const { started, open, aside } = rollout;
     if (isDirect) return started.locations === 0 ? [{ id: 'all', members: null }] : [];
     if (by === 'child') {
