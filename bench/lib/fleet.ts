@@ -52,6 +52,6 @@ export async function enrolAll(url: string, id: string, children: number, form?:
 }
 
 export async function startAndEnrol(url: string, id: string, children: number): Promise<void> {
-  await operator(url, 'POST', `/releases/${id}/start`, {});
+  await operator(url, 'POST', `/releases/${id}/start`, { plan: { conflicts: 'allow' } });
   await until(async () => (await show(url, id)).progress.locations[0]?.children === children);
 }

@@ -18,7 +18,7 @@ export function renderPreview(id: string, view: PreviewView): string {
   ].filter((text) => text !== '');
   if (out.length > 0) lines.push(`  left out  ${out.join(', ')}`);
   lines.push(
-    `  waves     ${waves.length}, over ${locations.count} locations; at the earliest through after ${time(view.earliest_end_seconds)}`,
+    `  waves     ${waves.count}, over ${locations.count} locations; at the earliest through after ${time(view.earliest_end_seconds)}`,
     `  bundles   ${size(bytes.each)} each, ${size(bytes.all)} in all`,
   );
   if (locations.first.length > 0) {

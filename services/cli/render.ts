@@ -109,7 +109,8 @@ function childText({
 }: ReleaseView['waiting'][number]['details'][number]): string {
   if (silent_seconds === null) return 'no longer known';
   if (left_release) return 'left the release: it polls again without having finished';
-  const lost = lost_in_seconds === null ? '' : lost_in_seconds > 0 ? `, lost in ${lost_in_seconds} s` : ', lost';
+  const lost =
+    lost_in_seconds === null ? '' : lost_in_seconds > 0 ? `, lost in ${lost_in_seconds} s` : ', about to be lost';
   return `last seen ${silent_seconds} s ago${lost}`;
 }
 

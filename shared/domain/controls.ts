@@ -98,9 +98,8 @@ export function resume(rollout: Rollout, { totals }: Pick<Snapshot, 'totals'>): 
 }
 
 /** Nobody looked meanwhile: whether the conditions held all the time isn't known, so a soak begins again. */
-function unsoaked(location: OpenLocation): OpenLocation {
-  const { met: _, ...rest } = location;
-  return rest;
+function unsoaked({ met: _met, ...location }: OpenLocation): OpenLocation {
+  return location;
 }
 
 export function resumeLocation(

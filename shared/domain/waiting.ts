@@ -131,6 +131,7 @@ function stageWaits(
   const { counts } = view;
   // Whoever has ended is in no stage any more.
   if (underway(counts) === 0) return quorumWaits(rollout, location, counts);
+  const waits: Wait[] = [];
   for (const [i, stage] of rollout.stages.entries()) {
     const expected = expectedIn(counts, location.children, i);
     if (expected <= 0) break;
@@ -146,22 +147,28 @@ function stageWaits(
       const unmet = requirementsOf(rollout, location, view, i, now).filter(({ holds }) => !holds);
       const failed = failedIn(counts, i);
       const failedText = failed === 0 ? '' : ` (${failed} failed it)`;
-      return unmet.length === 0
-        ? [wait('the other open locations: stages end in lockstep', null)]
-        : unmet.map(({ kind, text }) =>
-            kind === 'quorum'
-              ? {
-                  ...wait(`${text}${failedText}${lostText}`, StageStatus.SuccessWaiting),
-                  ...(failed === 0 ? {} : { failedStage: i }),
-                }
-              : wait(text, null),
-          );
+      if (unmet.length === 0) return [...waits, wait('the other open locations: stages end in lockstep', null)];
+      const gate = unmet.map(({ kind, text }) =>
+        kind === 'quorum'
+          ? {
+              ...wait(`${text}${failedText}${lostText}`, StageStatus.SuccessWaiting),
+              ...(failed === 0 ? {} : { failedStage: i }),
+            }
+          : wait(text, null),
+      );
+      return [...waits, ...gate];
     }
     const through = inStage(counts, i, StageStatus.Completed) + failedIn(counts, i);
-    if (through < expected)
-      return [wait(`${expected - through} of ${expected} children${lostText}`, StageStatus.Completed)];
+    if (lost === 0 && through < expected)
+      return [wait(`${expected - through} of ${expected} children`, StageStatus.Completed)];
+    // Those who are lost hold nothing, so whoever does may be in a later stage: each is told of.
+    const here = inStage(counts, i, StageStatus.InProgress) + inStage(counts, i, StageStatus.SuccessWaiting);
+    const inIt = here + (i === 0 ? inRelease(counts, ReleaseStatus.Todo) : 0);
+    if (lost === 0 || inIt === 0) continue;
+    const ranks = [i === 0 ? 0 : stageRank(i, StageStatus.Pending), stageRank(i, StageStatus.Completed) - 1] as const;
+    waits.push({ ...wait(`${inIt} of ${expected} children${lostText}`, null), ranks });
   }
-  return quorumWaits(rollout, location, counts);
+  return waits.length > 0 ? waits : quorumWaits(rollout, location, counts);
 }
 
 /** All have ended, but too few of them Done: whoever failed stays in the count. */

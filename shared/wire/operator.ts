@@ -203,7 +203,12 @@ export const preview = z
         )
         .meta({ description: 'In their order, at most 1,000' }),
     }),
-    waves: z.array(z.object({ wave: count, locations: count, children: count, opens_after_seconds: seconds })),
+    waves: z.object({
+      count,
+      first: z
+        .array(z.object({ wave: count, locations: count, children: count, opens_after_seconds: seconds }))
+        .meta({ description: 'At most 1,000' }),
+    }),
     earliest_end_seconds: seconds,
     bytes: z.object({ each: count, all: count }),
     revert: z

@@ -48,7 +48,7 @@ export const NO_RATE: Rate = { perMinute: null, growth: null, atOnce: null, byte
 
 const anyRate: fc.Arbitrary<Rate> = fc
   .record({
-    perMinute: fc.constantFrom(null, 6, 20, 60, 200),
+    perMinute: fc.constantFrom(null, 6, 6, 60, 200),
     growth: fc.constantFrom(null, { factor: 2, every: 2, upTo: 240 }),
     atOnce: fc.constantFrom(null, null, null, null, 1, 2, 5, 12),
     bytesPerSecond: fc.constantFrom(null, null, 500, 2000),
@@ -58,9 +58,11 @@ const anyRate: fc.Arbitrary<Rate> = fc
 export const anyPlan: fc.Arbitrary<Plan> = fc.oneof(
   {
     weight: 1,
-    arbitrary: fc
-      .constantFrom<Plan>(...Object.values(PRESETS))
-      .map((plan) => ({ ...plan, waveSoakMs: Math.min(plan.waveSoakMs, 7_000) })),
+    arbitrary: fc.tuple(fc.constantFrom<Plan>(...Object.values(PRESETS)), or(NO_RATE, anyRate)).map(([plan, all]) => ({
+      ...plan,
+      waveSoakMs: Math.min(plan.waveSoakMs, 7_000),
+      rate: { all, location: NO_RATE },
+    })),
   },
   {
     weight: 5,

@@ -55,12 +55,15 @@ describe('a preview', () => {
           { id: regionName(0), wave: 2, children: 3 },
         ],
       },
-      waves: [
-        { wave: 1, locations: 1, children: 1, opens_after_seconds: expect.any(Number) as number },
-        { wave: 2, locations: 2, children: 5 },
-      ],
+      waves: {
+        count: 2,
+        first: [
+          { wave: 1, locations: 1, children: 1, opens_after_seconds: expect.any(Number) as number },
+          { wave: 2, locations: 2, children: 5 },
+        ],
+      },
     });
-    const [first, second] = view.waves;
+    const [first, second] = view.waves.first;
     // Three stages of 2 s, and a minute between waves.
     expect((second?.opens_after_seconds ?? 0) - (first?.opens_after_seconds ?? 0)).toBeGreaterThanOrEqual(66);
     expect(view.earliest_end_seconds).toBeGreaterThanOrEqual(72);

@@ -117,7 +117,6 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
       );
     if (!(await marks.endByHand(rollout, child, index)))
       throw new ProblemError('wrong-state', `child ${child} is not in stage "${stage}" now`);
-    await children.moved([child]);
     return find(id);
   }
 
@@ -221,8 +220,17 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
       const [known, head] = await Promise.all([children.isKnown(child), children.head(rollout.tag, child)]);
       if (!known && head === null) throw new ProblemError('not-found', `there is no child ${child}`);
       isExpected(id, rollout, version);
-      await marks.eject(rollout, child);
-      await children.moved([child]);
+      const outcome = await marks.eject(rollout, child);
+      if (outcome === 'done')
+        throw new ProblemError(
+          'wrong-state',
+          `child ${child} is Done with release ${id}: there is nothing to take it out of`,
+        );
+      if (outcome === 'unenrolled')
+        throw new ProblemError(
+          'wrong-state',
+          `child ${child} isn't enrolled in release ${id}, and its plan enrols nobody more`,
+        );
       await releases.look(id);
       return find(id);
     },

@@ -1,11 +1,9 @@
 /** What a start would do: who gets it, in which order, when at the earliest, and what stands in its way. Nothing is changed. */
-import { inStage } from '#domain/counts.ts';
+import { inRelease, inStage } from '#domain/counts.ts';
 import { parseGoDuration } from '#domain/duration.ts';
-import { IDEAL } from '#domain/model/fates.ts';
-import { simulatePlan } from '#domain/model/simulate.ts';
-import { type Plan, waveSize } from '#domain/plan.ts';
+import { earliestTimes } from '#domain/model/earliest.ts';
+import { ALL, type Plan, waveSize } from '#domain/plan.ts';
 import type { Rollout } from '#domain/rollout.ts';
-import { inRelease } from '#domain/counts.ts';
 import { ReleaseStatus, StageStatus } from '#domain/status.ts';
 import type { Strategy } from '#domain/strategy.ts';
 import { stagesOf } from '#domain/strategy-stages.ts';
@@ -29,7 +27,6 @@ export function previewRoutes(deps: OperatorDeps, { find }: Changes): OperatorRo
     const survey = await surveys.survey(plan, clock.now() - deps.freshForMs);
     const planned = withWaves(plan, survey);
     const times = earliest(plan, strategy, planned.locations, bytes);
-    const opens = (wave: number): number | null => times.waves.get(wave) ?? null;
     return {
       children: {
         known: survey.known,
@@ -41,15 +38,18 @@ export function previewRoutes(deps: OperatorDeps, { find }: Changes): OperatorRo
       looked_at: survey.lookedAt,
       locations: {
         count: planned.locations.length,
-        first: planned.locations.slice(0, SHOWN).map(({ id: location, members, wave }) => ({
-          id: location,
-          wave,
-          children: members,
-          opens_after_seconds: opens(wave),
-          through_after_seconds: times.through.get(location) ?? times.through.get(`wave-${wave}`) ?? null,
+        first: planned.locations.slice(0, SHOWN).map((location) => ({
+          id: location.id,
+          wave: location.wave,
+          children: location.members,
+          opens_after_seconds: times.opens(location.wave),
+          through_after_seconds: times.through(location),
         })),
       },
-      waves: planned.waves.map((wave) => ({ ...wave, opens_after_seconds: opens(wave.wave) })),
+      waves: {
+        count: planned.waves.length,
+        first: planned.waves.slice(0, SHOWN).map((wave) => ({ ...wave, opens_after_seconds: times.opens(wave.wave) })),
+      },
       earliest_end_seconds: times.end,
       bytes: { each: bytes, all: bytes * survey.enrolled },
       conflicts: await conflictsOf(id, strategy, plan, deps),
@@ -111,7 +111,7 @@ const NOTHING: Omit<PreviewView, 'plan' | 'revert'> = {
   children: { known: 0, silent: 0, outside: 0, untargeted: 0, enrolled: 0 },
   looked_at: 1,
   locations: { count: 0, first: [] },
-  waves: [],
+  waves: { count: 0, first: [] },
   earliest_end_seconds: null,
   bytes: { each: 0, all: 0 },
 };
@@ -142,23 +142,25 @@ function earliest(plan: Plan, strategy: Strategy, locations: readonly Planned[],
     return (least === undefined ? null : parseGoDuration(least)) ?? 0;
   });
   const stages = stagesOf(strategy).map((stage, i) => ({ ...stage, minDurationMs: durations[i] ?? 0 }));
-  const { course, end } = simulatePlan({
+  const isByChild = plan.locations.by === 'child';
+  const children = locations.reduce((sum, { members }) => sum + members, 0);
+  const found = earliestTimes({
     plan,
     stages,
-    locations: locations.map(({ id, members }) => ({ id, children: members })),
-    behaviour: IDEAL,
-    random: () => 0.5,
+    locations: isByChild ? [{ id: ALL, children }] : locations.map(({ id, members }) => ({ id, children: members })),
     bundleBytes,
-    approveAfterMs: 0,
     maxTicks: MAX_TICKS,
   });
-  const waves = new Map<number, number>();
-  const through = new Map<string, number>();
-  for (const { atMs, wave, what } of course) {
-    if (what.kind === 'wave') waves.set(wave, atMs / 1000);
-    if (what.kind === 'through') through.set(what.location, atMs / 1000);
-  }
-  return { waves, through, end: end.state === 'completed' ? end.atMs / 1000 : null };
+  const seconds = (ms: number | null | undefined): number | null => (ms == null ? null : ms / 1000);
+  const byWave = new Map<number, (typeof found.locations)[number]>();
+  for (const each of found.locations) if (!byWave.has(each.wave)) byWave.set(each.wave, each);
+  const byId = new Map(found.locations.map((each) => [each.id, each]));
+  const timesOf = ({ id, wave }: Planned) => byId.get(id) ?? (isByChild ? byWave.get(wave) : undefined);
+  return {
+    opens: (wave: number): number | null => seconds(byWave.get(wave)?.opensAtMs),
+    through: (location: Planned): number | null => seconds(timesOf(location)?.throughAtMs),
+    end: seconds(found.endsAtMs),
+  };
 }
 
 function tooMany({ locations }: Plan, survey: Survey): PreviewView['faults'] {
