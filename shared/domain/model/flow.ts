@@ -38,8 +38,6 @@ type FlowOptions = {
 
 const MOST_SLICES = 20;
 
-export type Flow = ReturnType<typeof createFlow>;
-
 export function createFlow(options: FlowOptions) {
   const { plan, stages, behaviour, grain, calendar, totals, random, isOffered, isGateOpen, onFailure } = options;
   const { pollMs, askMs, jitter, slowFactor, returnsAfterMs } = behaviour;

@@ -30,8 +30,6 @@ type ModelEvent = FlowEvent | { kind: 'joins'; children: number } | { kind: 'bac
 /** Children of the fleet by status; `lost` are among those underway. */
 export type Children = Record<'all' | 'todo' | 'doing' | 'done' | 'failed' | 'lost', number>;
 
-export type Model = ReturnType<typeof createModel>;
-
 /** So many cohorts at most for a fleet, besides one for each location. */
 const COHORTS = 2_000;
 /** Late joiners come in so many groups at most. */

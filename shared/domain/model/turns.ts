@@ -7,8 +7,6 @@ import { createPool, type Pool } from './pool.ts';
 export type ModelLocation = { id: string; children: number };
 type Next = Snapshot['next'];
 
-export type Turns = ReturnType<typeof createTurns>;
-
 export function createTurns(plan: Rules, locations: readonly ModelLocation[]) {
   const byTurns = isByTurns(plan);
   const isByLocation = plan.by === 'regions' || plan.by === 'grid';
