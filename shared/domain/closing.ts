@@ -4,7 +4,8 @@ import { type Counts, ejected, ended, inRelease, marked, underway } from './coun
 import type { Snapshot, Step } from './decide.ts';
 import { enrolledIn } from './gates.ts';
 import { MARK } from './marks.ts';
-import { isByTurns, isOnItsOwn, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
+import { isByTurns, isOnItsOwn } from './membership.ts';
+import { type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
 import { ReleaseStatus } from './status.ts';
 
 /**

@@ -9,7 +9,8 @@ import { type Counts, enrolled } from './counts.ts';
 import { enrolledIn, hasEntered, isMet, type LocationCounts, requirementsOf } from './gates.ts';
 import { enrolMore, openLocations } from './opening.ts';
 import { isCapped } from './pace.ts';
-import { type Effect, isByCohorts, isFinished, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
+import { isByCohorts } from './membership.ts';
+import { type Effect, isFinished, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
 import type { StageStatus } from './status.ts';
 import { stopLocations, stopOnBudget } from './stopping.ts';
 

@@ -3,15 +3,8 @@ import type { LocationView, Step } from './decide.ts';
 import { enrolledIn } from './gates.ts';
 import { creditAt, perMinute, roomFor, successesIn } from './pace.ts';
 import { type Rate, waveSize } from './plan.ts';
-import {
-  isByCohorts,
-  isByTurns,
-  isOnItsOwn,
-  type OpenLocation,
-  type Pace,
-  type Rollout,
-  signalledStages,
-} from './rollout.ts';
+import { isByCohorts, isByTurns, isOnItsOwn } from './membership.ts';
+import { type OpenLocation, type Pace, type Rollout, signalledStages } from './rollout.ts';
 
 export const isPaced = ({ plan }: Pick<Rollout, 'plan'>): boolean =>
   [plan.rate.all, plan.rate.location].some(

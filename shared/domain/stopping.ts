@@ -27,7 +27,7 @@ export const stopOnBudget: Step = (rollout, { totals, locations, failed }, now) 
   );
   const inAll = usedBudget([totals], plan);
   const used = open.total > inAll.total ? open : inAll;
-  const children = rollout.order?.children ?? enrolled(totals);
+  const children = enrolled(totals);
   if (!isSpent(budget, used, rollout.forgiven, children)) return rollout;
   const breach = breachText(budget, used, children);
   const named = failureText(rollout, failed, used.failed, breach);

@@ -3,7 +3,8 @@ import type { LocationView } from './decide.ts';
 import { requirementsOf } from './gates.ts';
 import { MARK } from './marks.ts';
 import { currentStage, endedAt, type ChildRecord } from './record.ts';
-import { gatePassed, isWithdrawn, type Membership, type Rollout } from './rollout.ts';
+import { gatePassed, isWithdrawn, type Membership } from './membership.ts';
+import { type Rollout } from './rollout.ts';
 import { StageStatus } from './status.ts';
 
 /**

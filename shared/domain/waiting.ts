@@ -8,7 +8,8 @@ import { enrolledIn, requirementsOf } from './gates.ts';
 import { isPaced, waveWaits } from './opening.ts';
 import { perMinute, roomFor, successesIn } from './pace.ts';
 import { rankRange, stageRank } from './record.ts';
-import { compensationId, isOnItsOwn, type OpenLocation, type Rollout } from './rollout.ts';
+import { isOnItsOwn } from './membership.ts';
+import { compensationId, type OpenLocation, type Rollout } from './rollout.ts';
 import { ReleaseStatus, StageStatus } from './status.ts';
 
 export type Wait = {

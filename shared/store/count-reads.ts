@@ -1,7 +1,8 @@
 /** Aggregates as they stand in Redis, partition by partition. */
 import { addCounts, type Counts } from '#domain/counts.ts';
 import { ALL } from '#domain/plan.ts';
-import { membershipToken, type OpenLocation, type Rollout } from '#domain/rollout.ts';
+import { membershipToken } from '#domain/membership.ts';
+import { type OpenLocation, type Rollout } from '#domain/rollout.ts';
 import type { Keys } from './keys.ts';
 import type { Client } from './redis.ts';
 import { runScript } from './script.ts';

@@ -1,6 +1,7 @@
 /** Enrolling: batch by batch through a partition, resumable at any batch, each batch atomic. */
 import { ALL } from '#domain/plan.ts';
-import { membershipToken, type OpenLocation, type Rollout } from '#domain/rollout.ts';
+import { membershipToken } from '#domain/membership.ts';
+import { type OpenLocation, type Rollout } from '#domain/rollout.ts';
 import type { ChildStore } from './child-store.ts';
 import type { Keys } from './keys.ts';
 import { type Client, unwrap } from './redis.ts';

@@ -6,7 +6,7 @@
  * summary as eleven floats (44, little-endian).
  */
 import type { ChildRecord } from '#domain/record.ts';
-import { parseMembership } from '#domain/rollout.ts';
+import { parseMembership } from '#domain/membership.ts';
 import { type ReportedStatus, ReleaseStatus, StageStatus } from '#domain/status.ts';
 import { packNumbers } from '#domain/summary.ts';
 

@@ -6,7 +6,8 @@ import { addCounts, type Counts, enrolled, inRelease, marked, underway } from '#
 import type { CompensationView, Snapshot } from '#domain/decide.ts';
 import { MARK } from '#domain/marks.ts';
 import { foldContributions, rankRange } from '#domain/record.ts';
-import { compensationId, isByTurns, type Rollout, signalledStages } from '#domain/rollout.ts';
+import { isByTurns } from '#domain/membership.ts';
+import { compensationId, type Rollout, signalledStages } from '#domain/rollout.ts';
 import { ReleaseStatus } from '#domain/status.ts';
 import type { ChildStore } from './child-store.ts';
 import { countsIn, countsOf } from './count-reads.ts';

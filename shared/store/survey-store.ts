@@ -25,8 +25,6 @@ export type Survey = {
 
 type Found = Location & { score: number };
 
-export type SurveyStore = ReturnType<typeof createSurveyStore>;
-
 export function createSurveyStore(client: Client, keys: Keys, children: Pick<ChildStore, 'bySeen' | 'partitions'>) {
   const all = Array.from({ length: children.partitions }, (_, p) => p);
 

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { resume, resumeLocation } from '#domain/controls.ts';
 import { decide, type LocationView } from '#domain/decide.ts';
 import type { Plan } from '#domain/plan.ts';
-import { gatePassed, isFinished, type OpenLocation, type Rollout, type RolloutStage } from '#domain/rollout.ts';
+import { gatePassed } from '#domain/membership.ts';
+import { isFinished, type OpenLocation, type Rollout, type RolloutStage } from '#domain/rollout.ts';
 import { bucketOf } from '#domain/sketch.ts';
 import {
   type Fields,

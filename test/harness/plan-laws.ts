@@ -1,6 +1,6 @@
 /** The laws of spreading, each recounted from the children themselves: a watcher that throws where one is broken. */
 import type { OpenLocation, Rollout } from '#domain/rollout.ts';
-import { gatePassed } from '#domain/rollout.ts';
+import { gatePassed } from '#domain/membership.ts';
 import { bucketOf, valueOf } from '#domain/sketch.ts';
 import { StageStatus } from '#domain/status.ts';
 import type { Child, Fleet } from './plan-model.ts';

@@ -2,7 +2,8 @@
 import { expect } from 'vitest';
 import { type Plan, PRESETS } from '#domain/plan.ts';
 import { contributionOf, enrolledRecord, foldContributions, progressRank } from '#domain/record.ts';
-import { parseMembership, publishedRollout, type Rollout, type RolloutStage, startRollout } from '#domain/rollout.ts';
+import { parseMembership } from '#domain/membership.ts';
+import { publishedRollout, type Rollout, type RolloutStage, startRollout } from '#domain/rollout.ts';
 import { formatHead, freshHead } from '#store/record-codec.ts';
 import { hasCounts } from '#store/swap.ts';
 import type { openStores } from './stores.ts';

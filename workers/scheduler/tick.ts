@@ -3,7 +3,8 @@
  * them write, and effects are idempotent, so the other does no harm.
  */
 import { decide } from '#domain/decide.ts';
-import { isByTurns, isFinished, type Rollout } from '#domain/rollout.ts';
+import { isByTurns } from '#domain/membership.ts';
+import { isFinished, type Rollout } from '#domain/rollout.ts';
 import type { TickProducer, WalkProducer } from '#queue/producers.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';

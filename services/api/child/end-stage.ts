@@ -1,5 +1,6 @@
 /** `POST /end_stage`: whether a child may end its WaitForSignal stage. At most one read, no write but a rare heartbeat. */
-import { gatePassed, type Rollout } from '#domain/rollout.ts';
+import { gatePassed } from '#domain/membership.ts';
+import { type Rollout } from '#domain/rollout.ts';
 import { mayEndStage, type StageStatus } from '#domain/status.ts';
 import type { RecordHead } from '#store/record-codec.ts';
 import { endStageRequest } from '#wire/child.ts';

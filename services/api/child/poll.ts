@@ -1,6 +1,7 @@
 /** `POST /poll`: one read; a write only for what changed, and that goes through the queue. */
 import { randomUUID } from 'node:crypto';
-import { offers, type Rollout } from '#domain/rollout.ts';
+import { offers } from '#domain/membership.ts';
+import { type Rollout } from '#domain/rollout.ts';
 import { packArea } from '#store/area-codec.ts';
 import type { Join, PollView } from '#store/child-store.ts';
 import { pollRequest } from '#wire/child.ts';

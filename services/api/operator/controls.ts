@@ -11,7 +11,7 @@ import {
   revertLocation,
   NotPossible,
 } from '#domain/controls.ts';
-import { isWithdrawn } from '#domain/rollout.ts';
+import { isWithdrawn } from '#domain/membership.ts';
 import { StageStatus } from '#domain/status.ts';
 import {
   abortRequest,

@@ -4,16 +4,8 @@ import { addCounts, type Counts, ejected, inRelease, inStage, marked, stageMetri
 import { enrolledIn } from '#domain/gates.ts';
 import { MARK } from '#domain/marks.ts';
 import { endedAt } from '#domain/record.ts';
-import {
-  compensationId,
-  gatePassed,
-  isByCohorts,
-  isOnItsOwn,
-  isWithdrawn,
-  type OpenLocation,
-  parseMembership,
-  type Rollout,
-} from '#domain/rollout.ts';
+import { gatePassed, isByCohorts, isOnItsOwn, isWithdrawn, parseMembership } from '#domain/membership.ts';
+import { compensationId, type OpenLocation, type Rollout } from '#domain/rollout.ts';
 import {
   effectiveReleaseStatus,
   effectiveStageStatus,

@@ -1,12 +1,6 @@
 /** What a change of a rollout means, for people to read: the course of a release as a list of what happened when. */
-import {
-  type Aside,
-  isByCohorts,
-  isOnItsOwn,
-  type OpenLocation,
-  type Rollout,
-  type RolloutStateName,
-} from '#domain/rollout.ts';
+import { isByCohorts, isOnItsOwn } from '#domain/membership.ts';
+import { type Aside, type OpenLocation, type Rollout, type RolloutStateName } from '#domain/rollout.ts';
 import type { Children } from './model.ts';
 
 export type Happening =

@@ -1,6 +1,6 @@
 /** When a plan brings a release to each location at the earliest: nobody fails, or waits, and an operator approves at once. */
 import { type Plan, rulesOf } from '#domain/plan.ts';
-import { isByTurns } from '#domain/rollout.ts';
+import { isByTurns } from '#domain/membership.ts';
 import { seededRandom } from './chance.ts';
 import { IDEAL } from './fates.ts';
 import type { ModelStage } from './flow.ts';

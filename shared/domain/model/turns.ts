@@ -1,7 +1,8 @@
 /** Who is still to come, and in which order: by location, by child, or all together. */
 import type { Snapshot } from '#domain/decide.ts';
 import { ALL, type Rules, waveSize } from '#domain/plan.ts';
-import { isByTurns, type Rollout } from '#domain/rollout.ts';
+import { isByTurns } from '#domain/membership.ts';
+import { type Rollout } from '#domain/rollout.ts';
 import { createPool, type Pool } from './pool.ts';
 
 export type ModelLocation = { id: string; children: number };
