@@ -55,7 +55,7 @@ export type Advance = {
 export const BREACH_ACTIONS = ['hold', 'abort', 'revert'] as const;
 export type BreachAction = (typeof BREACH_ACTIONS)[number];
 
-/** Spent when more children than both have failed, are lost or overdue. `share`: of the children enrolled. */
+/** Spent when more children than both have failed, are lost or overdue. `share`: of the children enrolled so far (in a location: of its members). */
 export type Budget = { count: number; share: number; then: BreachAction };
 
 /** How fast children are enrolled; null: at once. */

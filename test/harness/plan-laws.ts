@@ -234,7 +234,7 @@ export function createLaws(scenario: Scenario): Laws {
     const { all, location: own } = plan.failure;
     if (before.state === 'running' && after.state !== 'running' && after.state !== 'completed') {
       hold(all !== null, 'only a budget stops a release');
-      const children = before.order?.children ?? after.order?.children ?? enrolled.length;
+      const children = enrolled.length;
       hold(usedBy(enrolled) - before.forgiven > allowed(all, children), 'it is stopped, and its budget is not spent');
       hold(STOPPED[all.then] === after.state, 'it is stopped as its budget says');
     }
@@ -257,7 +257,7 @@ export function createLaws(scenario: Scenario): Laws {
     const enrolled = fleet.children.filter(({ enrolledAt }) => enrolledAt !== null);
     const { all, location: own } = plan.failure;
     if (all !== null) {
-      const children = rollout.order?.children ?? enrolled.length;
+      const children = enrolled.length;
       hold(usedBy(enrolled) - rollout.forgiven <= allowed(all, children), 'the budget over all is spent, and it runs');
     }
     for (const { id, held, forgiven, members } of rollout.open) {
