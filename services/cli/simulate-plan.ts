@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Command as Program, InvalidArgumentError } from 'commander';
+import { type Command as Program, InvalidArgumentError, Option } from 'commander';
 import { parseGoDuration } from '#domain/duration.ts';
 import { geoFaults } from '#domain/geo/faults.ts';
 import { seededRandom } from '#domain/model/chance.ts';
@@ -72,24 +72,31 @@ export function addSimulatePlan(program: Program): void {
       whole(1, MAX_LOCATIONS),
     )
     .option('--sizes <n,n,…>', 'of the locations, instead of both', sizes)
-    .option(
-      '--fail <share>',
-      'children that report Failure: 1%, or l3=5% in one location; may be repeated',
-      oneMore,
-      [],
+    .addOption(
+      shown(
+        '--fail <share>',
+        'children that report Failure: 1%, or l3=5% in one location; may be repeated',
+        oneMore,
+        [],
+        'none',
+      ),
     )
-    .option('--lost <share>', 'children that fall silent, given in the same way', oneMore, [])
+    .addOption(shown('--lost <share>', 'children that fall silent, given in the same way', oneMore, [], 'none'))
     .option('--returns <duration>', 'after which who fell silent is back (default: never)', duration)
     .option('--late <n>', 'so many more join within the first hour', whole(0, MAX_CHILDREN), 0)
-    .option('--poll <duration>', 'between two polls of a child', duration, 3_000)
-    .option('--jitter <share>', 'a stage takes up to so much longer than its minimum', percent, 0.1)
+    .addOption(shown('--poll <duration>', 'between two polls of a child', duration, 3_000, '3s'))
+    .addOption(shown('--jitter <share>', 'a stage takes up to so much longer than its minimum', percent, 0.1, '10%'))
     .option('--approve <duration>', 'an operator approves so long after it is waited for (default: never)', duration)
     .option('--bundle <bytes>', 'size of the functions, for rates in bytes', whole(0, 1e12), 1_000_000)
     .option('--seed <n>', 'the same seed gives the same course', whole(0, 2 ** 32 - 1), 1)
-    .option('--until <duration>', 'of virtual time, at most', duration, 30 * 24 * HOUR_MS)
+    .addOption(shown('--until <duration>', 'of virtual time, at most', duration, 30 * 24 * HOUR_MS, '720h'))
     .option('--json', 'print it as JSON')
     .action(run);
 }
+
+/** An option whose default reads as it would be typed. */
+const shown = <T>(flags: string, what: string, read: (text: string, before: T) => T, value: T, text: string): Option =>
+  new Option(flags, what).argParser(read).default(value, text);
 
 async function run(options: Options): Promise<void> {
   const { release, plan, stages } = await planAndStages(options);
