@@ -67,7 +67,7 @@ async function ticks(redis: Redis, release: string): Promise<number[]> {
   const tick = createTicker({
     ...redis,
     walks: { add: () => Promise.resolve() },
-    ticks: { unschedule: () => Promise.resolve() },
+    ticks: { unschedule: () => Promise.resolve(), schedule: async () => {} },
     compensate: () => Promise.resolve(),
     clock: { now: () => Date.now() },
     metrics: createMetrics('bench'),

@@ -1,6 +1,6 @@
 /** When a location is through, and when all of the release is. */
 import { bothCounts } from './budget.ts';
-import { type Counts, ejected, ended, inRelease, marked, underway } from './counts.ts';
+import { type Counts, ejected, ended, enrolled, inRelease, marked, underway } from './counts.ts';
 import type { Snapshot, Step } from './decide.ts';
 import { enrolledIn } from './gates.ts';
 import { MARK } from './marks.ts';
@@ -25,13 +25,20 @@ function isThrough(rollout: Rollout, location: OpenLocation, snapshot: Snapshot)
   // What nobody has opened by then stays shut: whoever joined late and is still before it would be stuck there.
   if (location.gates.length < signalledStages(rollout).length && underwayNotLost(view.late) > 0) return false;
   const children = location.children - ejected(view.counts);
-  if (children === 0) return hasOthers(rollout, location, snapshot);
+  // Where nobody was there at its opening, those who came late are all that there is.
+  if (children === 0 && enrolled(view.late) > ejected(view.late))
+    return hasEnded(rollout, view.late, enrolled(view.late));
+  return children === 0 ? hasOthers(rollout, location, snapshot) : hasEnded(rollout, view.counts, children);
+}
+
+/** Whether so many children have ended, as many of them well as the plan wants. */
+function hasEnded({ plan }: Rollout, counts: Counts, children: number): boolean {
   const counted = plan.deadline?.then === 'fail' ? MARK.lost | MARK.overdue : MARK.lost;
-  const accounted = ended(view.counts) + marked(view.counts, counted);
+  const accounted = ended(counts) + marked(counts, counted);
   if (accounted < children) return false;
   // Where a child waits for no other, the budget alone says how many may fail.
   if (plan.by === 'child' && plan.stages === 'own-pace') return true;
-  return inRelease(view.counts, ReleaseStatus.Done) >= Math.ceil(plan.advance.quorum * children - 1e-9);
+  return inRelease(counts, ReleaseStatus.Done) >= Math.ceil(plan.advance.quorum * children - 1e-9);
 }
 
 /** Somebody has the release or will get it, though nobody here does: in lockstep an empty location would hold them all. */
@@ -70,7 +77,7 @@ export const complete: Step = (rollout, snapshot, now) => {
   if (rollout.aside.some(({ as }) => as === 'reverting')) return rollout;
   // A start that found nobody to enrol stays running and says so: success needs somebody who succeeded.
   const { closed, plan } = rollout;
-  const succeeded = closed.children > 0 && inRelease(totals, ReleaseStatus.Done) > 0;
+  const succeeded = closed.locations > 0 && inRelease(totals, ReleaseStatus.Done) > 0;
   const somebody = plan.compensates === null ? succeeded : closed.locations > 0;
   if (!somebody) return rollout;
   const stay = rollout.aside.reduce((sum, { id }) => {

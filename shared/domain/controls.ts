@@ -147,17 +147,16 @@ export function revert(rollout: Rollout, reason: string, releaseHeld: boolean, n
 
 /** Takes one location back: one that is open, or was left out; the others go on. */
 export function revertLocation(
-  before: Rollout,
+  rollout: Rollout,
   id: string,
   reason: string,
   now: number,
   releaseHeld: boolean,
 ): Rollout {
-  isToDo('revert-location', before);
-  const rollout = { ...before, plan: { ...before.plan, releaseHeld } };
+  isToDo('revert-location', rollout);
   const aside = rollout.aside.find((each) => each.id === id);
-  if (aside === undefined) return setAside(rollout, openOne(rollout, id), 'reverting', reason, now);
-  if (aside.as === 'reverting' || aside.as === 'reverted') return before;
+  if (aside === undefined) return setAside(rollout, openOne(rollout, id), 'reverting', reason, now, releaseHeld);
+  if (aside.as === 'reverting' || aside.as === 'reverted') return rollout;
   const gates = releaseHeld ? signalledStages(rollout) : aside.gates;
   return {
     ...rollout,

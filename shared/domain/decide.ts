@@ -10,9 +10,9 @@ import { enrolledIn, hasEntered, isMet, type LocationCounts, requirementsOf } fr
 import { enrolMore, openLocations } from './opening.ts';
 import { isCapped } from './pace.ts';
 import { isByCohorts } from './membership.ts';
-import { type Effect, isFinished, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
+import { type Effect, isSettled, type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
 import type { StageStatus } from './status.ts';
-import { stopLocations, stopOnBudget } from './stopping.ts';
+import { forgiveNoMore, stopLocations, stopOnBudget } from './stopping.ts';
 
 /** One of the children that Failed. */
 export type FailedChild = { child: string; stage: number; status: StageStatus };
@@ -59,6 +59,7 @@ export const decide: Step = (rollout, snapshot, now) => {
   if (settled.state !== 'running') return settled;
   if (snapshot.fault !== undefined) return { ...settled, state: 'halted', reason: snapshot.fault, endedAt: now };
   const steps = [
+    forgiveNoMore,
     stopOnBudget,
     stopLocations,
     noteStages,
@@ -84,7 +85,7 @@ function childrenIn({ plan }: Rollout, { members }: OpenLocation, view: Location
 }
 
 const settleEffects: Step = (rollout, snapshot) => {
-  if (isFinished(rollout.state)) return rollout;
+  if (isSettled(rollout)) return rollout;
   let changed = false;
   const open = rollout.open.map((location): OpenLocation => {
     const view = snapshot.locations.get(location.id);
@@ -116,7 +117,7 @@ const settleEffects: Step = (rollout, snapshot) => {
 
 /** Locations that are taken back: by the compensating release's word. */
 const settleAsides: Step = (rollout, { compensations }) => {
-  if (isFinished(rollout.state)) return rollout;
+  if (isSettled(rollout)) return rollout;
   const isBack = (id: string): boolean => compensations.get(id)?.through === true;
   if (!rollout.aside.some(({ as, id }) => as === 'reverting' && isBack(id))) return rollout;
   const aside = rollout.aside.map((each) =>

@@ -20,11 +20,20 @@ export function quorumOf(
   { counts, late }: LocationCounts,
   stage: number,
 ): { passed: number; of: number; needed: number } {
+  // Where nobody was there at its opening, those who came late are all that there is.
+  if (children - ejected(counts) <= 0) {
+    const of = Math.max(expectedIn(late, enrolled(late) - ejected(late), stage), 0);
+    return { passed: passed(late, stage), of, needed: Math.ceil(plan.advance.quorum * of - EPSILON) };
+  }
   const own = expectedIn(counts, children - ejected(counts), stage);
   // A late joiner counts with its outcome, in the stages that it enters before the location leaves them.
   const latePassed = passed(late, stage);
   const of = Math.max(own, 0) + latePassed + failedIn(late, stage);
-  return { passed: passed(counts, stage) + latePassed, of, needed: Math.ceil(plan.advance.quorum * of - EPSILON) };
+  const has = passed(counts, stage) + latePassed;
+  // Many who came late don't stand in for those who were there.
+  const ownMissing = Math.ceil(plan.advance.quorum * own - EPSILON) - passed(counts, stage);
+  const needed = Math.max(Math.ceil(plan.advance.quorum * of - EPSILON), has + ownMissing);
+  return { passed: has, of, needed };
 }
 const EPSILON = 1e-9;
 

@@ -1,6 +1,6 @@
 /** Which location a child belongs to, and what that lets it do: to be offered the release, and to pass a stage's gate. */
 import { ALL, type Rules } from './plan.ts';
-import type { OpenLocation, Rollout } from './rollout.ts';
+import type { Aside, OpenLocation, Rollout } from './rollout.ts';
 
 /** Each child is a location, and its turn comes alone. */
 export const isByTurns = ({ by, waves }: Pick<Rules, 'by' | 'waves'>): boolean =>
@@ -34,19 +34,19 @@ export function parseMembership(token: string, child: string): Membership {
   return { id: match[3] ?? '', n: Number(match[2]), late: match[1] === '+' };
 }
 
+/** A location by its number; 0: it's the child of that id, or where all are in one, that one. */
+export type Place = Pick<Membership, 'id' | 'n'>;
+
 /**
  * Whether a stage's gate is open to the children of a location. One that is through leaves `open`: its gates, all of
  * which had opened but for those in `shut`, stay as they were. `end`: the stage with which the child's release ended, or -1:
  * the gates before it were open and stay so.
  */
-export function gatePassed(
-  rollout: Rollout,
-  { id, n }: Pick<Membership, 'id' | 'n'>,
-  stage: number,
-  end: number,
-): boolean {
+export function gatePassed(rollout: Rollout, { id, n }: Place, stage: number, end: number): boolean {
   if (stage < end) return true;
-  const { plan, open, aside, shut, started } = rollout;
+  const { plan, open, shut, started } = rollout;
+  const aside = asideOf(rollout, { id, n });
+  if (aside !== undefined) return aside.gates.includes(stage);
   const here = open.find((each) => (n === 0 ? each.id === id : each.n === n));
   if (isByCohorts(plan) && isOnItsOwn(plan)) {
     // Nobody else is waited for, so its gate is no more than the child's own word while the rollout goes on.
@@ -59,18 +59,24 @@ export function gatePassed(
   const places = isByCohorts(plan) ? started.waves : started.locations;
   const known = plan.direct ? rollout.closed.locations > 0 : n <= places;
   if (!known) return false;
-  return [...aside, ...shut].find((each) => each.n === n)?.gates.includes(stage) ?? true;
+  return shut.find((each) => each.n === n)?.gates.includes(stage) ?? true;
 }
 
 const goesOn = ({ state, plan }: Rollout): boolean =>
   state === 'running' || state === 'completed' || (state === 'reverting' && plan.releaseHeld);
 
 /** A pending release counts only while its rollout runs at the epoch under which the child was enrolled, and so does its location. */
-export function offers(rollout: Rollout, epoch: number, n: number): boolean {
-  if (rollout.state !== 'running' || rollout.epoch !== epoch) return false;
-  if (n === 0) return true;
-  return !isWithdrawn(rollout, n) && rollout.open.every((each) => each.n !== n || each.held === undefined);
+export function offers(rollout: Rollout, epoch: number, place: Place): boolean {
+  if (rollout.state !== 'running' || rollout.epoch !== epoch || isWithdrawn(rollout, place)) return false;
+  return rollout.open.every((each) => each.held === undefined || !isPlace(rollout, each, place));
 }
 
 /** Nobody more is offered the release in that location. */
-export const isWithdrawn = ({ aside }: Rollout, n: number): boolean => n !== 0 && aside.some((each) => each.n === n);
+export const isWithdrawn = (rollout: Rollout, place: Place): boolean => asideOf(rollout, place) !== undefined;
+
+const asideOf = (rollout: Rollout, place: Place): Aside | undefined =>
+  rollout.aside.find((each) => isPlace(rollout, each, place));
+
+/** Whether a location is the one that a child belongs to: by its number, or where it has none as the child itself, or all. */
+const isPlace = ({ plan }: Rollout, { id, n }: Place, place: Place): boolean =>
+  place.n === 0 ? plan.direct || id === place.id : n === place.n;

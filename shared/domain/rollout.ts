@@ -167,6 +167,10 @@ const NOTHING_DONE = {
 } as const satisfies Partial<Rollout>;
 
 /** Nobody new will ever run it, and no tick has anything to decide. */
+export const isSettled = ({ state, aside }: Pick<Rollout, 'state' | 'aside'>): boolean =>
+  isFinished(state) && aside.every(({ as }) => as !== 'reverting');
+
+/** Nobody new will ever run it. */
 export const isFinished = (state: RolloutStateName): boolean =>
   state === 'aborted' || state === 'completed' || state === 'reverted';
 
@@ -195,9 +199,12 @@ export function abortRollout(rollout: Rollout, now: number, given: string): Roll
     reason: reasonWith(rollout, given),
     epoch: rollout.epoch + 1,
     endedAt: now,
-    effects: [],
+    // What is being taken back is taken back all the same.
+    effects: rollout.effects.filter(({ kind }) => kind === 'compensate'),
   };
 }
+
+const LOST_AFTER_MS = 10 * 60_000;
 
 /** Taking it back: nobody more gets it, and those who are Done get the version from before. */
 export function revertRollout(rollout: Rollout, now: number, given: string, releaseHeld: boolean): Rollout {
@@ -210,9 +217,11 @@ export function revertRollout(rollout: Rollout, now: number, given: string, rele
     reason: reasonWith(rollout, given),
     epoch: rollout.epoch + 1,
     endedAt: now,
-    plan: { ...rollout.plan, releaseHeld },
+    // Whoever is silent for good mustn't keep it from its end.
+    plan: { ...rollout.plan, releaseHeld, lostAfterMs: rollout.plan.lostAfterMs ?? LOST_AFTER_MS },
     open,
     aside,
+    shut: releaseHeld ? [] : rollout.shut,
     effects: [{ kind: 'compensate', location: null }],
   };
 }
@@ -232,9 +241,10 @@ export function setAside(
   as: Aside['as'],
   reason: string,
   now: number,
+  releaseHeld: boolean = rollout.plan.releaseHeld,
 ): Rollout {
   const { id, n, children, members } = location;
-  const gates = as === 'reverting' && rollout.plan.releaseHeld ? signalledStages(rollout) : location.gates;
+  const gates = as === 'reverting' && releaseHeld ? signalledStages(rollout) : location.gates;
   const open = rollout.open.filter((each) => each.id !== id);
   return {
     ...rollout,

@@ -14,6 +14,23 @@ function failureText(rollout: Rollout, failed: FailedChild | null, failures: num
   return `child ${failed.child} reported ${STAGE_STATUSES[failed.status]} in stage "${stage}"${others}`;
 }
 
+/** What was looked past once and has been made good since, by a retry or a return, is no credit for other failures. */
+export const forgiveNoMore: Step = (rollout, { totals, locations }) => {
+  const { plan } = rollout;
+  let changed = false;
+  const open = rollout.open.map((location) => {
+    const view = locations.get(location.id);
+    if (location.forgiven === undefined || view === undefined) return location;
+    const now = usedBudget(bothCounts(view), plan);
+    const { used, overdue } = location.forgiven;
+    if (now.total >= used && now.overdue >= overdue) return location;
+    changed = true;
+    return { ...location, forgiven: { used: Math.min(used, now.total), overdue: Math.min(overdue, now.overdue) } };
+  });
+  const forgiven = rollout.forgiven === 0 ? 0 : Math.min(rollout.forgiven, usedBudget([totals], plan).total);
+  return changed || forgiven !== rollout.forgiven ? { ...rollout, open, forgiven } : rollout;
+};
+
 /** The budget over all locations. */
 export const stopOnBudget: Step = (rollout, { totals, locations, failed }, now) => {
   const { plan } = rollout;

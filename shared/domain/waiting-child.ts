@@ -24,7 +24,7 @@ export function childWait(
   if (endedAt(record) >= 0) return null;
   const here = rollout.open.find(({ id, n }) => (membership.n === 0 ? id === membership.id : n === membership.n));
   if (!record.downloaded) {
-    if (isWithdrawn(rollout, membership.n)) return 'nothing: its location was left out';
+    if (isWithdrawn(rollout, membership)) return 'nothing: its location was left out';
     if (state === 'paused' || state === 'halted') return `an operator: the release is ${state}`;
     if (state !== 'running') return `nothing: the release is ${state}`;
     return here?.held === undefined ? 'its next poll' : `an operator: its location is held (${here.held})`;

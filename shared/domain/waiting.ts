@@ -22,7 +22,10 @@ export type Wait = {
   failedStage?: number;
 };
 
-export type WaitView = Pick<Snapshot, 'locations' | 'totals' | 'ordered' | 'order' | 'next' | 'compensations'> & {
+export type WaitView = Pick<
+  Snapshot,
+  'locations' | 'totals' | 'ordered' | 'order' | 'next' | 'compensations' | 'source'
+> & {
   partitionsDone: number;
   partitions: number;
 };
@@ -30,13 +33,13 @@ export type WaitView = Pick<Snapshot, 'locations' | 'totals' | 'ordered' | 'orde
 const general = (text: string): Wait => ({ location: null, stage: null, for: text, ranks: null });
 
 export function waitsOf(rollout: Rollout, view: WaitView, now: number): Wait[] {
-  if (rollout.state === 'halted') return [general(`an operator: ${rollout.reason ?? 'halted'}`)];
-  if (rollout.state === 'paused') return [general('an operator to resume it: it is paused')];
   const aside = rollout.aside.flatMap(({ id, n, as }): Wait[] =>
     as === 'reverting' ? [{ ...general(`release ${compensationId(rollout, n)} to take it back`), location: id }] : [],
   );
+  if (rollout.state === 'halted') return [general(`an operator: ${rollout.reason ?? 'halted'}`), ...aside];
+  if (rollout.state === 'paused') return [general('an operator to resume it: it is paused'), ...aside];
   if (rollout.state === 'reverting') return [general(`release ${compensationId(rollout, null)} to take it back`)];
-  if (rollout.state !== 'running') return [];
+  if (rollout.state !== 'running') return aside;
   const partitions = `${view.partitionsDone} of ${view.partitions} partitions are through`;
   if (rollout.effects.some((effect) => effect.kind === 'order'))
     return [general(`the order of locations: ${partitions}`)];
@@ -44,9 +47,17 @@ export function waitsOf(rollout: Rollout, view: WaitView, now: number): Wait[] {
     ...rollout.open.flatMap((location) => locationWaits(rollout, location, view, partitions, now)),
     ...aside,
   ];
+  if (rollout.plan.compensates !== null && view.source !== null)
+    return [...waits, ...sourceWaits(rollout, view.source)];
   if (waits.length > 0 || rollout.open.length > 0) return waits;
   if (!view.ordered || view.next.length > 0) return [general(waveWaits(rollout, now) ?? turnText(rollout, view))];
   return endWaits(rollout, view);
+}
+
+/** What a release that takes another one back waits for beside its own children. */
+function sourceWaits({ plan, order }: Rollout, { done, coming }: NonNullable<Snapshot['source']>): Wait[] {
+  if (coming > 0) return [general(`${coming} children who may yet be Done with release ${plan.compensates}`)];
+  return order !== null && order.children === 0 && done > 0 ? [general(`${done} children to be enrolled`)] : [];
 }
 
 function turnText(rollout: Rollout, view: WaitView): string {
@@ -58,7 +69,12 @@ function turnText(rollout: Rollout, view: WaitView): string {
 function endWaits({ aside, closed }: Rollout, { totals, locations }: WaitView): Wait[] {
   const stay = aside.flatMap(({ id }) => bothCounts(locations.get(id) ?? NOBODY));
   const left = stay.reduce((sum, counts) => sum - underwayNotLost(counts), underwayNotLost(totals));
-  if (left > 0) return [general(`${left} children who are underway in locations that are through`)];
+  if (left > 0)
+    return [
+      general(
+        `${left} children who are underway in locations that are through (one that waits at a shut gate is let through by promote, by its id)`,
+      ),
+    ];
   if (closed.children > 0 && inRelease(totals, ReleaseStatus.Done) > 0) return [];
   if (aside.length > 0) return [general('an operator: every location was taken out of the course')];
   return [closed.children > 0 ? general(noneDone(totals)) : nobody(null)];
@@ -90,7 +106,7 @@ function locationWaits(
   if (waits.length > 0) return waits;
   const late = here === undefined ? 0 : underwayNotLost(here.late);
   if (late > 0) return [{ ...general(`${late} children who joined late`), location: id }];
-  if (children === 0) return [nobody(id)];
+  if (children === 0) return rollout.plan.compensates === null ? [nobody(id)] : [];
   return children > ejected(here?.counts ?? NOBODY.counts) ? [] : [{ ...general(NOBODY_LEFT), location: id }];
 }
 

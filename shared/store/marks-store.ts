@@ -4,6 +4,7 @@
  * answer for a child that changed is told.
  */
 import { MARK } from '#domain/marks.ts';
+import { isWithdrawn } from '#domain/membership.ts';
 import { ALL } from '#domain/plan.ts';
 import { currentStage, rankRange } from '#domain/record.ts';
 import type { Rollout } from '#domain/rollout.ts';
@@ -187,7 +188,7 @@ export function createMarksStore(
       const held = await children.held(p, rollout, found, false);
       const ids = held.flatMap(({ id, known, head }) => {
         const isHere = head !== null && (location === null || head.location === location);
-        return known && isHere && canRetry(head) ? [id] : [];
+        return known && isHere && canRetry(head) && !isWithdrawn(rollout, { id, n: head.n }) ? [id] : [];
       });
       return { ids, next: scan === '0' ? null : scan };
     },

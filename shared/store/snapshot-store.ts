@@ -182,7 +182,8 @@ export function createSnapshotStore(
       const { release, plan, started } = rollout;
       if (plan.direct) return id === ALL && started.locations === 0;
       if (isByTurns(plan)) return (await client.zscore(keys.order(children.partition(id), release), id)) !== null;
-      if (isByCohorts(plan)) return Number(/^wave-(\d+)$/.exec(id)?.[1] ?? 0) > started.waves;
+      // Who will be in a wave of children is known only when it opens.
+      if (isByCohorts(plan)) return false;
       return ((await orders.places(rollout)).index.get(id) ?? -1) >= started.locations;
     },
   };

@@ -2,18 +2,18 @@
  * A release that takes another one back, seen from either side: what it is for, and how far it is. Whoever is Done with the
  * one, and is still there, must have the other.
  */
-import { addCounts, type Counts, enrolled, inRelease, marked, underway } from '#domain/counts.ts';
+import { addCounts, type Counts, enrolled, inRelease, inStage, marked, underway } from '#domain/counts.ts';
 import type { CompensationView, Snapshot } from '#domain/decide.ts';
 import { MARK } from '#domain/marks.ts';
-import { foldContributions, rankRange } from '#domain/record.ts';
-import { isByTurns } from '#domain/membership.ts';
+import { gatePassed, isByTurns } from '#domain/membership.ts';
+import { currentStage, foldContributions, rankRange } from '#domain/record.ts';
 import { compensationId, type Rollout, signalledStages } from '#domain/rollout.ts';
-import { ReleaseStatus } from '#domain/status.ts';
+import { ReleaseStatus, StageStatus } from '#domain/status.ts';
 import type { ChildStore } from './child-store.ts';
 import { countsIn, countsOf } from './count-reads.ts';
 import type { Keys } from './keys.ts';
 import type { Plans } from './plans.ts';
-import type { RecordHead } from './record-codec.ts';
+import { toRecord } from './record-codec.ts';
 import type { Client } from './redis.ts';
 import type { ReleaseStore } from './release-store.ts';
 
@@ -33,10 +33,17 @@ type Deps = {
 };
 
 /** `members`: children who are known to be meant. There are more when more are Done. */
-export type Source = NonNullable<Snapshot['source']> & { members: number };
+export type Source = NonNullable<Snapshot['source']> & { members: number; blind: number };
+type Coming = { coming: number; blind: number };
+const NOBODY_COMES: Coming = { coming: 0, blind: 0 };
+const NONE: Counts = new Map();
+/** A look at single records costs more than a tick should: its answer serves for so long, while the counts stay. */
+const LOOK_EVERY_MS = 5_000;
+const LOOKS_KEPT = 100;
 
 export function createSourceStore({ client, keys, children, releases, plans }: Deps) {
   const all = Array.from({ length: children.partitions }, (_, p) => p);
+  const looked = new Map<string, { signature: string; at: number; found: Coming }>();
 
   /** What a release, or one of its locations (open, or set aside), has come to in a partition. */
   async function countsOfSource(p: number, source: Rollout, location: string | null): Promise<Counts> {
@@ -63,42 +70,85 @@ export function createSourceStore({ client, keys, children, releases, plans }: D
     return { members: members + waiting + Number(own ?? 0), gone: Number(sizes['@gone'] ?? 0) };
   }
 
-  /** Whoever has it is let through, and will yet be Done. */
-  function isLetThrough(source: Rollout, location: string | null): boolean {
-    if (!source.plan.releaseHeld) return false;
-    if (source.state === 'reverting') return true;
-    const aside = source.aside.find(({ id }) => id === location);
-    return aside !== undefined && signalledStages(source).every((stage) => aside.gates.includes(stage));
+  /** Children who stay in a stage, as its gate is shut to them. */
+  async function heldIn(source: Rollout, location: string | null): Promise<number> {
+    const places = [...source.open, ...source.aside].filter(({ id }) => location === null || id === location);
+    const shut = places.map((place) =>
+      signalledStages(source).filter((stage) => !gatePassed(source, place, stage, -1)),
+    );
+    const counts = await Promise.all(
+      places.map(async ({ id }, i) =>
+        shut[i]?.length === 0 ? NONE : addCounts(await Promise.all(all.map((p) => countsOfSource(p, source, id)))),
+      ),
+    );
+    const { InProgress, SuccessWaiting } = StageStatus;
+    return counts.reduce(
+      (sum, each, i) =>
+        (shut[i] ?? []).reduce(
+          (held, stage) => held + inStage(each, stage, InProgress) + inStage(each, stage, SuccessWaiting),
+          sum,
+        ),
+      0,
+    );
   }
 
-  /** Children that have it and may yet be Done: neither lost nor overdue. So many at least, and 0 only if there is none. */
-  async function coming(source: Rollout, location: string | null, counts: Counts): Promise<number> {
-    if (!isLetThrough(source, location)) return 0;
+  /**
+   * Children that have it, may yet be Done, and are neither lost nor overdue: as many at least, and 0 only if there is none.
+   * `blind`: those of them in an A/B stage, who say nothing until it ends.
+   */
+  async function coming(source: Rollout, location: string | null, counts: Counts): Promise<Coming> {
     const doing = inRelease(counts, ReleaseStatus.Doing);
+    if (doing === 0) return NOBODY_COMES;
     const others = marked(counts, AWAY);
-    if (doing > others || doing === 0) return doing - Math.min(others, doing);
-    // Some of the marked may never have downloaded it, so that their number says nothing of the others.
-    const isComing = (head: RecordHead | null): boolean =>
-      head !== null && (head.marks & (AWAY | MARK.ejected)) === 0 && (location === null || head.location === location);
+    const ab = source.stages.reduce(
+      (sum, { type }, i) => (type === 'A/B' ? sum + inStage(counts, i, StageStatus.InProgress) : sum),
+      0,
+    );
+    const free = Math.max(doing - (await heldIn(source, location)), 0);
+    if (free === 0) return NOBODY_COMES;
+    const blind = Math.min(ab, free);
+    if (others === 0 || free - blind > others) return { coming: free, blind };
+    // Some of the marked may be held, or may never have downloaded it, so that their number says nothing of the others.
+    const key = `${source.release} ${location ?? ''}`;
+    const signature = [source.version, doing, others, free, blind].join(' ');
+    const known = looked.get(key);
+    if (known?.signature === signature && performance.now() - known.at < LOOK_EVERY_MS) return known.found;
+    const found = await lookFor(source, location);
+    looked.set(key, { signature, at: performance.now(), found });
+    if (looked.size > LOOKS_KEPT) looked.delete([...looked.keys()][0] ?? '');
+    return found;
+  }
+
+  async function lookFor(source: Rollout, location: string | null): Promise<Coming> {
+    const found = { coming: 0, blind: 0 };
     const [from, to] = rankRange(ReleaseStatus.Doing);
     for (const p of all) {
       // At once: whoever leaves the range meanwhile would push another out of sight.
       const index = keys.index(p, source.release);
       const ids = await client.zrange(index, from, String(to), 'BYSCORE', 'LIMIT', 0, LOOKED_AT + 1);
-      if (ids.length > LOOKED_AT) return 1;
+      if (ids.length > LOOKED_AT) return { coming: 1, blind: 0 };
       for (let at = 0; at < ids.length; at += AT_ONCE) {
         const heads = await Promise.all(ids.slice(at, at + AT_ONCE).map((id) => children.head(source.tag, id)));
-        if (heads.some(isComing)) return 1;
+        for (const head of heads) {
+          if (head === null || (head.marks & (AWAY | MARK.ejected)) !== 0) continue;
+          if (location !== null && head.location !== location) continue;
+          const stage = currentStage(toRecord(head, []));
+          const isBlind = source.stages[stage]?.type === 'A/B';
+          const place = { id: head.location, n: head.n };
+          if (!isBlind && stage >= 0 && stage >= head.hand && !gatePassed(source, place, stage, -1)) continue;
+          found.coming++;
+          if (isBlind) found.blind++;
+        }
       }
     }
-    return 0;
+    return found;
   }
 
   async function sourceOf(rollout: Rollout): Promise<Source | null> {
     if (rollout.plan.compensates === null || rollout.startedAt === null) return null;
     const { target } = (await plans(rollout)).plan;
     const source = await releases.rollout(rollout.plan.compensates);
-    if (source === null) return { done: 0, coming: 0, members: 0 };
+    if (source === null) return { done: 0, ...NOBODY_COMES, members: 0 };
     const location = target.kind === 'done' ? target.location : null;
     // Members first: whoever becomes Done in between is found missing, and is looked for.
     const mine = await Promise.all(all.map((p) => known(p, rollout)));
@@ -106,24 +156,25 @@ export function createSourceStore({ client, keys, children, releases, plans }: D
     const gone = mine.reduce((sum, each) => sum + each.gone, 0);
     return {
       done: Math.max(inRelease(counts, ReleaseStatus.Done) - gone, 0),
-      coming: await coming(source, location, counts),
+      ...(await coming(source, location, counts)),
       members: mine.reduce((sum, { members }) => sum + members, 0),
     };
   }
 
   async function viewOf(source: Rollout, n: number | null): Promise<CompensationView | null> {
     const rollout = await releases.rollout(compensationId(source, n));
-    if (rollout === null || rollout.state === 'published') return null;
+    if (rollout === null || rollout.state === 'published' || rollout.plan.compensates !== source.release) return null;
     const hashes = await Promise.all(all.map((p) => client.hgetall(keys.agg(p, rollout.release))));
     const counts = addCounts(hashes.map(countsOf));
     const aborted = rollout.state === 'aborted' || rollout.state === 'reverted';
-    const view = { unreached: enrolled(counts) - inRelease(counts, ReleaseStatus.Done), aborted };
+    const about = aborted ? null : await sourceOf(rollout);
+    const blind = about?.blind ?? 0;
+    const view = { unreached: enrolled(counts) - inRelease(counts, ReleaseStatus.Done) + blind, aborted };
     if (aborted || rollout.state === 'completed') return { ...view, through: true };
     if (rollout.state !== 'running' || rollout.order === null) return { ...view, through: false };
-    const about = await sourceOf(rollout);
     const waits = underway(counts) - marked(counts, MARK.lost);
     const missing = Math.max(about?.done ?? 0, about?.members ?? 0) - enrolled(counts);
-    return { ...view, through: waits === 0 && missing <= 0 && (about?.coming ?? 0) === 0 };
+    return { ...view, through: waits === 0 && missing <= 0 && (about?.coming ?? 0) <= blind };
   }
 
   return {

@@ -65,6 +65,17 @@ describe('the budget over all locations', () => {
     expect(state).toBe(stops ? 'halted' : 'running');
   });
 
+  it('looks past a failure only while it is one: after a retry that went well the next one counts', () => {
+    const forgiven = { forgiven: 1 };
+    const good = decide(
+      { ...running(withBudget(budget(0, 0)), [located('a', 1)]), ...forgiven },
+      snapshotOf({ a: viewOf({ n: 3, r2: 2, r3: 1 }) }),
+      NOW,
+    );
+    expect(good).toMatchObject({ state: 'running', forgiven: 0 });
+    expect(decide(good, snapshotOf({ a: viewOf({ n: 3, r2: 1, r3: 1, r4: 1 }) }), NOW).state).toBe('halted');
+  });
+
   it('is of the children enrolled so far: all of a first wave may not fail because many are to come', () => {
     const order = { locations: 10, children: 1000, outside: 0 };
     expect(over(withBudget(budget(0, 0.05)), failing(5), { order }).state).toBe('running');

@@ -42,7 +42,9 @@ describe('what a release waits for', () => {
       'late joiners who are underway in locations that are through',
       over({ closed: { locations: 1, children: 3 } }),
       snapshotOf({}, { totals: { n: 5, r3: 3, r2: 2 } }),
-      ['- -: 2 children who are underway in locations that are through'],
+      [
+        '- -: 2 children who are underway in locations that are through (one that waits at a shut gate is let through by promote, by its id)',
+      ],
     ],
     [
       'an operator, where every location was set aside',

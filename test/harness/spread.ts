@@ -55,7 +55,7 @@ export async function openSpread(stack: AsyncDisposableStack, partitions = 3, ad
         if (!jobs.some((each) => JSON.stringify(each) === JSON.stringify(job))) jobs.push(job);
       },
     },
-    ticks: { unschedule: () => Promise.resolve() },
+    ticks: { unschedule: () => Promise.resolve(), schedule: async () => {} },
     compensate: async (_, location) => void compensated.push(location),
     clock: { now: () => now },
     metrics,

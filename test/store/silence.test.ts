@@ -268,7 +268,7 @@ describe('a pass', () => {
 
   it.each([
     ['paused', {}, false],
-    ['reverting', {}, false],
+    ['reverting', {}, true],
     ['reverting', { compensates: 'other' }, true],
     ['halted', {}, false],
     ['completed', {}, false],

@@ -1,5 +1,6 @@
 /** What a tick reads, and whole rollouts by what it reads: stores, ticks and walks on a real Redis, without a network. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { revertLocation } from '#domain/controls.ts';
 import { decide } from '#domain/decide.ts';
 import type { Locations, Plan, Rate } from '#domain/plan.ts';
 import { foldContributions } from '#domain/record.ts';
@@ -307,7 +308,7 @@ describe('taking a release back', () => {
     expect(await viewed(source.release)).toMatchObject({ through: false });
     const running = await s.settle(release);
     expect(await s.enrolled(release)).toEqual(['A1', 'A2']);
-    expect((await viewOf(running)).source).toEqual({ done: 2, coming: 0, members: 2 });
+    expect((await viewOf(running)).source).toMatchObject({ done: 2, coming: 0, members: 2 });
     await s.say(running, 'A1', Completed);
     expect(await viewed(source.release)).toMatchObject({ through: false, unreached: 1 });
     await s.say(running, 'A2', Completed);
@@ -336,6 +337,48 @@ describe('taking a release back', () => {
     expect(await viewed(source.release)).toMatchObject({ through: true });
   });
 
+  it('waits for those whose gate had opened before, and takes them too', async () => {
+    const rollout = await givenDone({}, [], ['A1', 'A2']);
+    const opened = await s.settle(rollout.release);
+    expect(opened.open[0]?.gates).toEqual([0]);
+    const source = await revert(opened, false);
+    const { release } = await back(source, null, null);
+    const running = await s.settle(release);
+    expect((await viewOf(running)).source).toMatchObject({ done: 0, coming: 2 });
+    expect([running.state, (await s.settle(source.release)).state]).toEqual(['running', 'reverting']);
+    for (const id of ['A1', 'A2']) await s.say(source, id, Completed);
+    await s.settle(release);
+    expect(await s.enrolled(release)).toEqual(['A1', 'A2']);
+    for (const id of ['A1', 'A2']) await s.say(running, id, Completed);
+    expect((await s.settle(release)).state).toBe('completed');
+    expect((await s.settle(source.release)).state).toBe('reverted');
+  });
+
+  it('is not the work of another release that happens to have that id', async () => {
+    const source = await revert(await givenDone({}, ['A1'], []), false);
+    await s.start({}, { release: compensationId(source, null), freshSince: START });
+    expect(await viewed(source.release)).toBeUndefined();
+  });
+
+  it('of a location goes on while the release is paused, and after it was aborted', async () => {
+    await givenChildren('A1');
+    const { release } = await s.start({ ...OWN_PACE });
+    const open = await s.settle(release);
+    await s.say(open, 'A1', Completed);
+    const id = open.open[0]?.id ?? '';
+    const aside = revertLocation({ ...open, state: 'paused' }, id, 'bad', START, false);
+    const paused = await s.change(release, aside);
+    await s.settle(release);
+    expect(s.compensated).toContain(id);
+    await s.change(release, abortRollout(paused, START, 'no more'));
+    const other = await back(paused, id, paused.aside[0]?.n ?? null);
+    const running = await s.settle(other.release);
+    expect(await s.enrolled(other.release)).toEqual(['A1']);
+    await s.say(running, 'A1', Completed);
+    await s.settle(other.release);
+    expect(await s.settle(release)).toMatchObject({ state: 'aborted', aside: [{ id, as: 'reverted' }] });
+  });
+
   it('waits neither for who was deleted, nor for who is lost', async () => {
     const source = await revert(await givenDone({ releaseHeld: true }, ['A1', 'A2'], ['A3', 'A4']), true);
     await s.children.delete('A2', START * 2, [source.release]);
@@ -343,7 +386,7 @@ describe('taking a release back', () => {
     await s.marks.eject(source, 'A4');
     const { release } = await back(source, null, null);
     const running = await s.settle(release);
-    expect((await viewOf(running)).source).toEqual({ done: 1, coming: 0, members: 1 });
+    expect((await viewOf(running)).source).toMatchObject({ done: 1, coming: 0, members: 1 });
     await s.say(running, 'A1', Completed);
     expect((await s.settle(release)).state).toBe('completed');
   });

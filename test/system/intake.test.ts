@@ -195,7 +195,7 @@ describe('ticks', () => {
     const tick = createTicker({
       ...stores,
       walks: { add: async (job) => void walks.push(job) },
-      ticks: { unschedule: () => Promise.resolve() },
+      ticks: { unschedule: () => Promise.resolve(), schedule: async () => {} },
       compensate: () => Promise.resolve(),
       clock: { now: () => Date.now() },
       metrics,

@@ -131,7 +131,7 @@ export function createMarker({ children, marks, served, releases, intake, clock,
 
 function isWatched({ state, plan }: Rollout): boolean {
   if (isFinished(state) || (plan.lostAfterMs === null && plan.deadline === null)) return false;
-  return state === 'running' || (state === 'reverting' && plan.compensates !== null);
+  return state === 'running' || state === 'reverting';
 }
 
 function everyMs({ plan: { lostAfterMs, deadline } }: Rollout): number {

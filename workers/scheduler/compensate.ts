@@ -23,7 +23,10 @@ export function createCompensator({ releases, ticks, clock }: Deps) {
     if (original === null || place === undefined) return;
     const { strategy, yml, plan } = compensationOf(original.strategy, rollout, place);
     const { id } = strategy;
-    if ((await releases.rollout(id)) === null) {
+    const before = await releases.rollout(id);
+    if (before !== null && before.plan.compensates !== rollout.release && before.state !== 'published')
+      throw new Error(`another release was published as ${id}: it can't take this one back`);
+    if (before === null || before.state === 'published') {
       const zip = await releases.file(original.zip);
       if (zip === null) throw new Error(`the functions of release ${rollout.release} are gone`);
       const release = { id, strategy, publishedAt: clock.now(), yml: sha256(yml), zip: original.zip, warnings: [] };

@@ -4,7 +4,7 @@
  */
 import { decide } from '#domain/decide.ts';
 import { isByTurns } from '#domain/membership.ts';
-import { isFinished, type Rollout } from '#domain/rollout.ts';
+import { isSettled, type Rollout } from '#domain/rollout.ts';
 import type { TickProducer, WalkProducer } from '#queue/producers.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
@@ -18,7 +18,7 @@ const MAX_STEPS = 20;
 type Deps = Pick<Stores, 'releases' | 'snapshots' | 'assignment' | 'enrolment' | 'marks' | 'orders'> & {
   children: Pick<Stores['children'], 'partition' | 'partitions'>;
   walks: Pick<WalkProducer, 'add'>;
-  ticks: Pick<TickProducer, 'unschedule'>;
+  ticks: Pick<TickProducer, 'schedule' | 'unschedule'>;
   /** Publishes and starts the release that takes a location back, or (null) the whole release. Doing it again is nothing. */
   compensate(rollout: Rollout, location: string | null): Promise<void>;
   clock: Clock;
@@ -91,16 +91,22 @@ export function createTicker(deps: Deps) {
     if (rollout !== null) await orders.drop(rollout);
     await ticks.unschedule(release);
     await releases.removeUnfinished(release);
+    // An operator may have begun to take it back while it was being finished.
+    const now = await releases.rollout(release);
+    if (now === null || now.state === 'published' || isSettled(now)) return;
+    await releases.addUnfinished(release);
+    await ticks.schedule(release);
   }
 
   /** One step. True: something changed, and there may be more to do at once. */
   async function step(release: string): Promise<boolean> {
     const rollout = await releases.rollout(release);
-    if (rollout === null || isFinished(rollout.state)) {
+    if (rollout === null || isSettled(rollout)) {
       await finish(rollout, release);
       return false;
     }
-    if (rollout.state !== 'running' && rollout.state !== 'reverting') return false;
+    const isTakenBack = rollout.state === 'reverting' || rollout.aside.some(({ as }) => as === 'reverting');
+    if (rollout.state !== 'running' && !isTakenBack) return false;
     // What marks are made from must be noted from the first message on.
     if (rollout.started.waves === 0) await marks.arm(rollout);
     const { unassigned, ...snapshot } = await snapshots.aggregates(rollout);

@@ -32,13 +32,13 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
   }
 
   /** Of the releases that it may have now, the one that comes first. */
-  async function firstOffer({ offers: pending }: PollView): Promise<string> {
+  async function firstOffer(id: string, { offers: pending }: PollView): Promise<string> {
     let first: { release: string; priority: number } | null = null;
     for (const { release, epoch, n } of pending) {
       let entry = await cache.get(release);
       // An offer newer than the copy of its rollout: the news of the start is still on its way.
       if (entry !== null && isOlder(entry.rollout, epoch, n)) entry = await cache.reload(release);
-      if (entry === null || !offers(entry.rollout, epoch, n)) continue;
+      if (entry === null || !offers(entry.rollout, epoch, { id, n })) continue;
       const { priority } = entry.rollout.plan;
       if (first === null || priority > first.priority) first = { release, priority };
     }
@@ -48,11 +48,11 @@ export function createPoll({ children, cache, intake, signs, load, clock, waitin
   /** Holds the answer while there is no offer, if answers are held. */
   async function answer(id: string, view: PollView, gone: Gone): Promise<string> {
     noteSign(id, view);
-    const release = view.offers.length === 0 ? '' : await firstOffer(view);
+    const release = view.offers.length === 0 ? '' : await firstOffer(id, view);
     if (release !== '' || !waiting.holds) return answerOf(id, release);
     const held = await waiting.hold(id, gone, async () => {
       const now = await children.forPoll(id);
-      const offered = now === null ? '' : await firstOffer(now);
+      const offered = now === null ? '' : await firstOffer(id, now);
       return { done: offered !== '', value: offered, wakes: now?.offers.map((offer) => offer.release) ?? [] };
     });
     return answerOf(id, held ?? '');

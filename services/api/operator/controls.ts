@@ -172,7 +172,14 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
           if (written !== false) await deps.ticks.schedule(id);
           return written;
         },
-      ),
+      ).then(async (found) => {
+        // Said again, it also makes sure that somebody is at it.
+        if (found.rollout.state === 'reverting') {
+          await releases.addUnfinished(id);
+          await deps.ticks.schedule(id);
+        }
+        return found;
+      }),
   );
 
   const retryRoute = control(
@@ -183,6 +190,8 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
       const { rollout } = await find(id);
       await possibly(id, 'tried again', () => isToDo('retry', rollout));
       isExpected(id, rollout, version);
+      if (rollout.aside.some((each) => each.id === location))
+        throw new ProblemError('wrong-state', `location ${location} was left out: nobody there is offered the release`);
       if (ids !== undefined) await retryNamed(rollout, ids);
       else {
         const { release: name, epoch, version: at } = rollout;
@@ -201,7 +210,7 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
     const missing = ids.filter((_, i) => heads[i] === null);
     if (missing.length > 0)
       throw new ProblemError('not-found', `not enrolled in release ${rollout.release}: ${missing.join(', ')}`);
-    const away = ids.filter((_, i) => isWithdrawn(rollout, heads[i]?.n ?? 0));
+    const away = ids.filter((id, i) => isWithdrawn(rollout, { id, n: heads[i]?.n ?? 0 }));
     if (away.length > 0)
       throw new ProblemError(
         'wrong-state',

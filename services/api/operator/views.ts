@@ -4,7 +4,7 @@ import { addCounts, type Counts, ejected, inRelease, inStage, marked, stageMetri
 import { enrolledIn } from '#domain/gates.ts';
 import { MARK } from '#domain/marks.ts';
 import { endedAt } from '#domain/record.ts';
-import { gatePassed, isByCohorts, isOnItsOwn, isWithdrawn, parseMembership } from '#domain/membership.ts';
+import { gatePassed, isByCohorts, isOnItsOwn, isWithdrawn, parseMembership, type Place } from '#domain/membership.ts';
 import { compensationId, type OpenLocation, type Rollout } from '#domain/rollout.ts';
 import {
   effectiveReleaseStatus,
@@ -34,8 +34,8 @@ const isoTime = (ms: number | null): string | null => (ms === null ? null : new 
 const WITHDRAWN: ReadonlySet<Rollout['state']> = new Set(['aborted', 'reverting', 'reverted']);
 
 /** Only what can't be undone takes an offer back: a child that is held reads Todo and may yet get the release. */
-export const readsAs = (rollout: Rollout, status: ReleaseStatus, n = 0): ReleaseStatus =>
-  effectiveReleaseStatus(status, WITHDRAWN.has(rollout.state) || isWithdrawn(rollout, n));
+export const readsAs = (rollout: Rollout, status: ReleaseStatus, place: Place | null = null): ReleaseStatus =>
+  effectiveReleaseStatus(status, WITHDRAWN.has(rollout.state) || (place !== null && isWithdrawn(rollout, place)));
 
 export function releaseItem({ strategy, publishedAt }: Release, rollout: Rollout) {
   return {
@@ -224,7 +224,7 @@ export function releaseChildView(
   wait: string | null,
 ): ReleaseChildView {
   const membership = record === null ? null : parseMembership(record.membership, id);
-  const status = readsAs(rollout, record?.status ?? ReleaseStatus.No, membership?.n ?? 0);
+  const status = readsAs(rollout, record?.status ?? ReleaseStatus.No, membership);
   const marks = record === null || endedAt(record) >= 0 ? 0 : record.marks;
   return {
     id,

@@ -57,7 +57,7 @@ export function createModel({ plan, stages, locations, behaviour, lateJoiners, r
     calendar,
     totals,
     random,
-    isOffered: ({ n }) => rollout !== null && offers(rollout, rollout.epoch, n),
+    isOffered: (place) => rollout !== null && offers(rollout, rollout.epoch, place),
     isGateOpen: (place, stage) => rollout !== null && gatePassed(rollout, place, stage, -1),
     onFailure(child) {
       failed ??= child;
