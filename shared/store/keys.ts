@@ -53,6 +53,8 @@ export function createKeys(prefix: string) {
     releases: `${prefix}:releases`,
     /** Set of releases whose rollout isn't finished. */
     unfinished: `${prefix}:unfinished`,
+    /** Text: the token of the start that is being decided (see lock.ts). */
+    starts: `${prefix}:starts`,
     /** Counts up: the tag of the next release. */
     tags: `${prefix}:tags`,
     /** Hash: schema, partitions; who is at work (see lease.ts); how far a repartition has come (see layout.ts). */
