@@ -41,7 +41,7 @@ export function createKeys(prefix: string) {
     order: (p: number, release: string): string => `${ofRelease(p, release)}:order`,
     /** Definition and rollout share a hash tag: both are written by one call. */
     release: (id: string): string => `${prefix}:release:{${id}}`,
-    /** Hash: `v` version, `doc` the state, `plan` the whole of it, `order` what there is to go through, `fence` (see heads.lua). */
+    /** Hash: `v` version, `doc` the state, `plan` the whole of it, `order` what there is to go through, `fence` (see heads.lua), `forgotten` once its children's records are. */
     rollout: (id: string): string => `${prefix}:rollout:{${id}}`,
     /** List: the locations of a release in their order, each `<members> <id>`. */
     places: (id: string): string => `${prefix}:places:{${id}}`,
