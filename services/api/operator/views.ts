@@ -201,17 +201,17 @@ const waitingIn = (view: LocationView | undefined, stage: number): number =>
     ? 0
     : bothCounts(view).reduce((sum, counts) => sum + inStage(counts, stage, StageStatus.SuccessWaiting), 0);
 
-/** Why a child doesn't get on; reads the aggregates only where they are what it waits for. */
+/** Why a child doesn't get on; asks for the aggregates only where they are what it waits for. */
 export async function childWaits(
   id: string,
   rollout: Rollout,
   record: StoredRecord | null,
-  { snapshots }: Pick<Stores, 'snapshots'>,
+  aggregates: () => Promise<Pick<Aggregates, 'locations'>>,
   now: number,
 ): Promise<string | null> {
   const membership = record === null ? null : parseMembership(record.membership, id);
   const waits = record?.stages.some(({ status }) => status === StageStatus.SuccessWaiting) ?? false;
-  const views = waits && rollout.state === 'running' ? (await snapshots.aggregates(rollout)).locations : null;
+  const views = waits && rollout.state === 'running' ? (await aggregates()).locations : null;
   return childWait(rollout, record, membership, views?.get(membership?.id ?? '') ?? null, now);
 }
 
