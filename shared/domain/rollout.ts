@@ -267,3 +267,6 @@ export function compensationId({ release, tag }: Pick<Rollout, 'release' | 'tag'
   return `${release.slice(0, MAX_RELEASE_ID - own.length)}${own}`;
 }
 const MAX_RELEASE_ID = 64;
+
+/** Whether an id ends like one of those: nobody else may take it, or a release couldn't be taken back. */
+export const isCompensationId = (id: string): boolean => /\.revert(-\d+)?$/.test(id);

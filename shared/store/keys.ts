@@ -41,7 +41,7 @@ export function createKeys(prefix: string) {
     order: (p: number, release: string): string => `${ofRelease(p, release)}:order`,
     /** Definition and rollout share a hash tag: both are written by one call. */
     release: (id: string): string => `${prefix}:release:{${id}}`,
-    /** Hash: `v` version, `doc` the state, `plan` the whole of it, `order` what there is to go through, `fence` (see heads.lua). */
+    /** Hash: `v` version, `doc` the state, `plan` the whole of it, `order` what there is to go through, `fence` (see heads.lua), `forgotten` once its children's records are. */
     rollout: (id: string): string => `${prefix}:rollout:{${id}}`,
     /** List: the locations of a release in their order, each `<members> <id>`. */
     places: (id: string): string => `${prefix}:places:{${id}}`,
@@ -53,6 +53,8 @@ export function createKeys(prefix: string) {
     releases: `${prefix}:releases`,
     /** Set of releases whose rollout isn't finished. */
     unfinished: `${prefix}:unfinished`,
+    /** Text: the token of the start that is being decided (see lock.ts). */
+    starts: `${prefix}:starts`,
     /** Counts up: the tag of the next release. */
     tags: `${prefix}:tags`,
     /** Hash: schema, partitions; who is at work (see lease.ts); how far a repartition has come (see layout.ts). */

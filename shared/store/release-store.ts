@@ -26,6 +26,18 @@ export function createReleaseStore(client: Client, keys: Keys, replicated: Repli
   const rolloutOf = async (id: string): Promise<Rollout | null> =>
     parse<Rollout>(await client.hget(keys.rollout(id), 'doc'));
 
+  /** The guarded write, with more fields of the hash; false: somebody else wrote since `before` was read. */
+  async function writeWith(before: Rollout, after: Rollout, fields: readonly string[]): Promise<Rollout | false> {
+    const next = { ...after, version: before.version + 1 };
+    const key = keys.rollout(before.release);
+    const args = [before.version, next.version, JSON.stringify(next), keys.changes, before.release, ...fields];
+    const written = await replicated(key, (on) => runScript(on, 'write-rollout', { rollout: key }, args));
+    return written === 1 && next;
+  }
+
+  const isForgotten = async (id: string): Promise<boolean> =>
+    (await client.hexists(keys.rollout(id), 'forgotten')) === 1;
+
   return {
     /** `digest` is over the bytes as they were published: the same again is no error, others are. */
     async publish(
@@ -87,22 +99,18 @@ export function createReleaseStore(client: Client, keys: Keys, replicated: Repli
      * The guarded write. False: somebody else wrote since `before` was read, and nothing has happened. `plan`: where it was
      * changed with the rules.
      */
-    async write(before: Rollout, after: Rollout, plan?: Plan): Promise<Rollout | false> {
-      const next = { ...after, version: before.version + 1 };
-      const key = keys.rollout(before.release);
-      const document = JSON.stringify(next);
-      const written = await replicated(key, (on) =>
-        runScript(on, 'write-rollout', { rollout: key }, [
-          before.version,
-          next.version,
-          document,
-          keys.changes,
-          before.release,
-          ...(plan === undefined ? [] : ['plan', JSON.stringify(plan)]),
-        ]),
-      );
-      return written === 1 && next;
-    },
+    write: (before: Rollout, after: Rollout, plan?: Plan): Promise<Rollout | false> =>
+      writeWith(before, after, plan === undefined ? [] : ['plan', JSON.stringify(plan)]),
+
+    /** What its children did is forgotten, or being forgotten. */
+    isForgotten,
+
+    /**
+     * To be called before the first record goes. It's a guarded write, so that whoever takes the release back at this
+     * moment either comes first, and nothing may be forgotten (false), or learns of it.
+     */
+    noteForgotten: async (rollout: Rollout): Promise<boolean> =>
+      (await isForgotten(rollout.release)) || (await writeWith(rollout, rollout, ['forgotten', '1'])) !== false,
 
     /** Releases in order of publishing. `after` is the last id of the page before; null: there is no such release. */
     async list(after: string | null, limit: number): Promise<string[] | null> {

@@ -24,6 +24,7 @@ const SCRIPTS = {
   'begin-repartition': ['meta'],
   'write-layout': ['meta'],
   'move-dead': ['dead', 'taken'],
+  'drop-lock': ['lock'],
 } as const;
 
 type Name = keyof typeof SCRIPTS;

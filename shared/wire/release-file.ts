@@ -4,6 +4,7 @@ import { RELEASE_ID } from '#domain/ids.ts';
 import { geoFaults } from '#domain/geo/faults.ts';
 import type { Plan } from '#domain/plan.ts';
 import { planStageFaults } from '#domain/plan-check.ts';
+import { isCompensationId } from '#domain/rollout.ts';
 import type { Finding, Findings, Strategy } from '#domain/strategy.ts';
 import { checkStrategy, type StrategyFault } from '#domain/strategy-check.ts';
 import { isWithin, pathParts, pathText } from './path.ts';
@@ -64,7 +65,8 @@ function schemaOf(lenient: boolean) {
       id: or(
         z
           .string('is missing or no text')
-          .regex(RELEASE_ID, 'must be 1 to 64 of A-Z a-z 0-9 . _ - and neither . nor ..'),
+          .regex(RELEASE_ID, 'must be 1 to 64 of A-Z a-z 0-9 . _ - and neither . nor ..')
+          .refine((id) => !isCompensationId(id), 'is kept for releases that take others back'),
         '',
       ),
       name: name.default(''),

@@ -1,9 +1,11 @@
 /** Where the manager says no, and to whom: new children before known ones, polls before results. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PRESETS } from '#domain/plan.ts';
-import { abortRollout, publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
+import { abortRollout, publishedRollout, revertRollout, type Rollout, startRollout } from '#domain/rollout.ts';
 import { createLog } from '#runtime/log.ts';
+import { createKeys } from '#store/keys.ts';
 import { connectRedis, untilReady } from '#store/redis.ts';
+import { createStores } from '#store/stores.ts';
 import { BERLIN_AREA, post } from '#test/harness/child-client.ts';
 import { startManager } from '#test/harness/stack.ts';
 import { openStores } from '#test/harness/stores.ts';
@@ -119,7 +121,7 @@ describe('the sweep', () => {
       [young, now - 1_000],
     ] as const) {
       await s.client.zadd(s.keys.releases, 1, rollout.release);
-      const doc = JSON.stringify(abortRollout(rollout, ended, 'over'));
+      const doc = JSON.stringify({ ...abortRollout(rollout, ended, 'over'), version: 2 });
       await s.client.hset(s.keys.rollout(rollout.release), { v: 2, doc });
     }
     const sweep = createSweeper({
@@ -138,5 +140,73 @@ describe('the sweep', () => {
     }
     expect((await s.snapshots.aggregates(old)).totals.get('n')).toBe(700);
     expect(await s.snapshots.byRank(old, 0, 2_000_000, 1)).toEqual([]);
+    expect([await s.releases.isForgotten('old'), await s.releases.isForgotten('young')]).toEqual([true, false]);
+    const { version } = (await s.releases.rollout('old')) as Rollout;
+    await sweep();
+    expect((await s.releases.rollout('old'))?.version).toBe(version);
+  });
+
+  it('forgets nothing of a release that is taken back at the same moment', async () => {
+    const s = await openStores(stack);
+    const now = 10_000_000;
+    const plan = PRESETS['global-incremental'];
+    const rollout = startRollout(publishedRollout('old', '1', [{ name: 'A', type: 'A/B' }], plan), plan, now, 0);
+    await s.join({ id: 'c', at: now - 10, area: 'A', digest: 'd', childCount: 0 });
+    await s.enrolment.enrolChild(s.children.partition('c'), rollout, 'c');
+    await s.client.zadd(s.keys.releases, 1, 'old');
+    const over = { ...abortRollout(rollout, now - 5_000, 'over'), version: 2 };
+    await s.client.hset(s.keys.rollout('old'), { v: 2, doc: JSON.stringify(over) });
+    const sweep = createSweeper({
+      children: s.children,
+      releases: {
+        ...s.releases,
+        async endedBefore(before: number) {
+          const found = await s.releases.endedBefore(before);
+          await s.releases.write(over, revertRollout(over, now, 'back', false));
+          return found;
+        },
+      },
+      clock: { now: () => now },
+      forgetAfterMs: 1_000_000,
+      keepReleasesMs: 2_000,
+      log: createLog('test', 'silent'),
+    });
+    await sweep();
+    expect(await s.children.record('1', 'c')).not.toBeNull();
+    expect(await s.releases.isForgotten('old')).toBe(false);
+  });
+
+  it('lets nobody take a release back whose records are gone', async () => {
+    const m = await startManager(stack, {}, []);
+    const client = connectRedis(m.redis.url, 'work', () => {});
+    stack.defer(() => client.disconnect());
+    await untilReady(client);
+    const keys = createKeys('uc');
+    const { children, releases } = createStores(client, keys, 4);
+    for (const id of ['old', 'young']) {
+      await m.operator.publish(id);
+      await m.operator.start(id);
+      await m.operator.abort(id);
+    }
+    const sweep = createSweeper({
+      children,
+      releases: {
+        ...releases,
+        endedBefore: async (before) => (await releases.endedBefore(before)).filter(({ release }) => release === 'old'),
+      },
+      clock: { now: () => Date.now() + 60_000 },
+      forgetAfterMs: 1_000_000,
+      keepReleasesMs: 2_000,
+      log: createLog('test', 'silent'),
+    });
+    await sweep();
+    expect(await m.operator.problem('POST', '/releases/old/revert', {})).toMatchObject({
+      status: 409,
+      type: 'urn:umbilical-choir:problem:wrong-state',
+      detail:
+        "release old can't be reverted: what its children did was forgotten after KEEP_RELEASES: publish the version from before as a release of its own",
+    });
+    expect((await m.operator.show('old')).state).toBe('aborted');
+    expect((await m.operator.control('young', 'revert')).state).toBe('reverting');
   });
 });

@@ -2,6 +2,7 @@ import JSZip from 'jszip';
 import { describe, expect, it } from 'vitest';
 import { checkFunctionsZip, packFunctions } from '#bundle/functions-zip.ts';
 import { PRESET_NAMES, PRESETS } from '#domain/plan.ts';
+import { compensationId, isCompensationId } from '#domain/rollout.ts';
 import { sieveYml, sieveZip } from '#test/harness/release-files.ts';
 import { readReleaseFile } from '#wire/release-file.ts';
 
@@ -25,6 +26,21 @@ describe('release.yml', () => {
     const { faults, file } = read(sieveYml(id));
     expect(file).toBeNull();
     expect(faults[0]?.path).toBe('id');
+  });
+
+  it('takes no id of a release that takes another one back', () => {
+    for (const id of ['21.revert', '21.revert-3', '.revert', 'a.7.revert-12']) {
+      const { faults, file } = read(sieveYml(id));
+      expect(file).toBeNull();
+      expect(faults).toEqual([
+        { path: 'id', message: expect.stringMatching(/^is kept for releases that take others back/) as string },
+      ]);
+    }
+    for (const id of ['revert', 'a.reverted', 'a-revert', 'a.revert-', 'a.revert-x', 'a.revert.b'])
+      expect(read(sieveYml(id)).faults).toEqual([]);
+    // The ids of those that are made are always of this kind.
+    for (const release of ['a', 'a'.repeat(64)])
+      for (const n of [null, 1, 1_000]) expect(isCompensationId(compensationId({ release, tag: '7' }, n))).toBe(true);
   });
 
   it('takes a plan, by name or as a mapping', () => {

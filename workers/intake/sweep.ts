@@ -36,6 +36,8 @@ export function createSweeper({ children, releases, clock, forgetAfterMs, keepRe
 
   async function sweepReleases(): Promise<void> {
     for (const rollout of await releases.endedBefore(clock.now() - keepReleasesMs)) {
+      // Whoever takes it back later would find nobody.
+      if (!(await releases.noteForgotten(rollout))) continue;
       let batches = 0;
       for (let p = 0; p < children.partitions; p++)
         while (await children.forgetRecords(p, rollout, rollout.stages.length, BATCH)) batches++;

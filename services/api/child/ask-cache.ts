@@ -59,6 +59,9 @@ export function createAskCache(
     expect(text: string, id: string): (standing: Standing) => void {
       if (byText.size >= LIMIT) clear();
       const entry: Entry = { answer: '', changes: -1, until: now() + KEPT_MS, standing: null };
+      // A move is announced for a child and drops one text: what it asked before, of another stage, would outlive it.
+      const before = byId.get(id);
+      if (before !== undefined && before !== text) byText.delete(before);
       byText.set(text, entry);
       byId.set(id, text);
       return (standing) => {

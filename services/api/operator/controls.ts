@@ -33,6 +33,8 @@ import { type OperatorRoute, route } from './route.ts';
 import { releaseView } from './views.ts';
 
 const BY_OPERATOR = 'by an operator';
+const FORGOTTEN =
+  'what its children did was forgotten after KEEP_RELEASES: publish the version from before as a release of its own';
 
 export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Changes): OperatorRoute[] {
   const { releases, snapshots, children, marks, clock, walks } = deps;
@@ -158,9 +160,11 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
         id,
         'reverted',
         version,
-        ({ rollout }) => {
+        async ({ rollout }) => {
           const why = reason ?? `reverted ${BY_OPERATOR}`;
           if (rollout.plan.compensates !== null) throw new NotPossible('it takes another release back itself');
+          if (location === undefined && isToDo('revert', rollout) && (await releases.isForgotten(id)))
+            throw new NotPossible(FORGOTTEN);
           return location === undefined
             ? revert(rollout, why, released ?? rollout.plan.releaseHeld, clock.now())
             : revertLocation(rollout, location, why, clock.now(), released ?? rollout.plan.releaseHeld);

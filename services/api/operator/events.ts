@@ -4,6 +4,7 @@
  */
 import { PassThrough } from 'node:stream';
 import { z } from 'zod';
+import { isFinished } from '#domain/rollout.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Keys } from '#store/keys.ts';
 import type { Client } from '#store/redis.ts';
@@ -20,10 +21,15 @@ const FLUSH_MS = 500;
 const LOOK_MS = 5_000;
 const KEEP_ALIVE_MS = 15_000;
 const MAX_STREAMS = 256;
-/** A client that reads more slowly than this is let go: it reconnects and starts from what is. */
+/** A client that has left more than this unread is let go: it reconnects and starts from what is. */
 const MAX_UNREAD = 1024 * 1024;
+/** Of the open locations and of the waits of a release, each: an event stays small. */
+const MOST = 100;
+/** Events that are remembered so as not to be sent again. */
+const MAX_SENT = 1_000;
 
-type Listener = { stream: PassThrough; release: string | undefined };
+/** `first`: bytes that it was sent to begin with; it may take its time to read them. */
+type Listener = { stream: PassThrough; release: string | undefined; first: number };
 
 export type Events = ReturnType<typeof createEvents>;
 
@@ -35,22 +41,38 @@ export function createEvents(deps: Deps, subscriber: Client, log: Logger, stack:
   const dirty = new Set<string>();
   const sent = new Map<string, string>();
   let flushing = false;
+  let streams = 0;
 
   subscriber.on('message', (channel: string, text: string) => {
     if (listeners.size === 0 || (channel !== keys.changes && channel !== keys.looks)) return;
     dirty.add(text.split(' ', 1)[0] ?? '');
   });
 
-  async function eventOf(id: string): Promise<string | null> {
+  async function eventOf(id: string): Promise<{ text: string; over: boolean } | null> {
     const [known, rollout] = await Promise.all([releases.release(id), releases.rollout(id)]);
     if (known === null || rollout === null) return null;
-    const view = await releaseView(known, rollout, deps, clock.now());
-    return `event: release\nid: ${id}.${rollout.version}\ndata: ${JSON.stringify(view)}\n\n`;
+    const view = await releaseView(known, rollout, deps, clock.now(), MOST);
+    const text = `event: release\nid: ${id}.${rollout.version}\ndata: ${JSON.stringify(view)}\n\n`;
+    return { text, over: isFinished(rollout.state) };
   }
 
   function send(listener: Listener, text: string): void {
-    listener.stream.write(text);
-    if (listener.stream.writableLength > MAX_UNREAD) listener.stream.end();
+    const { stream, first } = listener;
+    // What is written now counts as unread at once, however fast its reader is.
+    if (stream.writableLength > MAX_UNREAD + first) stream.end();
+    if (stream.writableEnded || stream.destroyed) listeners.delete(listener);
+    else stream.write(text);
+  }
+
+  /** False: it was sent before. */
+  function isNews(id: string, { text, over }: { text: string; over: boolean }): boolean {
+    if (sent.get(id) === text) return false;
+    sent.delete(id);
+    if (over) return true;
+    sent.set(id, text);
+    const [oldest] = sent.keys();
+    if (sent.size > MAX_SENT && oldest !== undefined) sent.delete(oldest);
+    return true;
   }
 
   async function flush(): Promise<void> {
@@ -60,11 +82,10 @@ export function createEvents(deps: Deps, subscriber: Client, log: Logger, stack:
       const ids = [...dirty];
       dirty.clear();
       for (const id of ids) {
-        const text = await eventOf(id);
-        if (text === null || sent.get(id) === text) continue;
-        sent.set(id, text);
+        const event = await eventOf(id);
+        if (event === null || !isNews(id, event)) continue;
         for (const listener of listeners)
-          if (listener.release === undefined || listener.release === id) send(listener, text);
+          if (listener.release === undefined || listener.release === id) send(listener, event.text);
       }
     } catch (error) {
       log.debug({ error: (error as Error).message }, 'events wait for Redis');
@@ -89,17 +110,22 @@ export function createEvents(deps: Deps, subscriber: Client, log: Logger, stack:
 
   return {
     async listen(release: string | undefined): Promise<PassThrough> {
-      if (listeners.size >= MAX_STREAMS) throw new ProblemError('unavailable', 'too many listen to events already');
+      if (streams >= MAX_STREAMS) throw new ProblemError('unavailable', 'too many listen to events already');
       const ids = release === undefined ? await releases.unfinished() : [release];
-      const texts = await Promise.all(ids.map(eventOf));
-      if (release !== undefined && texts[0] === null)
+      const found = await Promise.all(ids.map(eventOf));
+      if (release !== undefined && found[0] === null)
         throw new ProblemError('not-found', `there is no release ${release}`);
-      const listener = { stream: new PassThrough(), release };
+      const text = ['retry: 1000\n\n', ...found.map((event) => event?.text ?? '')].join('');
+      const stream = new PassThrough();
+      const listener = { stream, release, first: Buffer.byteLength(text) };
       listeners.add(listener);
-      listener.stream.on('close', () => listeners.delete(listener));
-      listener.stream.write('retry: 1000\n\n');
-      for (const text of texts) if (text !== null) send(listener, text);
-      return listener.stream;
+      streams++;
+      stream.on('close', () => {
+        listeners.delete(listener);
+        streams--;
+      });
+      stream.write(text);
+      return stream;
     },
     /** Ends all streams: their clients come back, to whoever serves then. */
     close: (): void => listeners.forEach(({ stream }) => stream.end()),
@@ -111,7 +137,7 @@ export function eventRoutes({ events }: { events: Pick<Events, 'listen'> }): Ope
     route({
       method: 'get',
       path: '/events',
-      summary: 'What happens to releases, as server-sent events: `release`, with the release as data',
+      summary: `What happens to releases, as server-sent events: \`release\`, with the release as data, of its open locations and of what it waits for at most the first ${MOST} each`,
       query: z.object({ release: releaseId.optional().meta({ description: 'Only of this one' }) }),
       responses: { 200: { description: 'text/event-stream' } },
       problems: ['bad-request', 'not-found'],

@@ -10,6 +10,7 @@ import type { Keys } from '#store/keys.ts';
 import { isCursor, pageOf as readPage } from '#store/pages.ts';
 import type { Client } from '#store/redis.ts';
 import type { Clock } from '#store/redis-clock.ts';
+import type { Aggregates } from '#store/snapshot-store.ts';
 import type { Stores } from '#store/stores.ts';
 import {
   childParams,
@@ -43,7 +44,7 @@ export type OperatorDeps = Stores & {
 };
 
 export function releaseRoutes(deps: OperatorDeps, { find }: Changes): OperatorRoute[] {
-  const { releases, children, clock } = deps;
+  const { releases, children, snapshots, clock } = deps;
   const show = async ({ release: known, rollout }: Found) => releaseView(known, rollout, deps, clock.now());
 
   const publishRoute = route({
@@ -107,7 +108,8 @@ export function releaseRoutes(deps: OperatorDeps, { find }: Changes): OperatorRo
       if (ranks === 'nobody') return { status: 200, body: { items: [], next: null } };
       const keyOf = (p: number): string => deps.keys.index(p, id);
       const page = await readPage(deps.client, keyOf, children.partitions, cursor ?? null, limit, ranks);
-      const items = await Promise.all(page.ids.map((childId) => oneChild(rollout, childId)));
+      const aggregates = aggregatesOf(rollout);
+      const items = await Promise.all(page.ids.map((childId) => oneChild(rollout, childId, aggregates)));
       return { status: 200, body: { items, next: page.next } };
     },
   });
@@ -120,10 +122,16 @@ export function releaseRoutes(deps: OperatorDeps, { find }: Changes): OperatorRo
     return stored === undefined ? 'nobody' : rankRange(stored);
   }
 
-  async function oneChild(rollout: Rollout, childId: string) {
+  /** Read when first asked for, and once for all children of a page. */
+  function aggregatesOf(rollout: Rollout): () => Promise<Aggregates> {
+    let read: Promise<Aggregates> | undefined;
+    return () => (read ??= snapshots.aggregates(rollout));
+  }
+
+  async function oneChild(rollout: Rollout, childId: string, aggregates = aggregatesOf(rollout)) {
     const [record, [details]] = await Promise.all([children.record(rollout.tag, childId), children.details([childId])]);
     if (record === null && details == null) throw new ProblemError('not-found', `there is no child ${childId}`);
-    const wait = await childWaits(childId, rollout, record, deps, clock.now());
+    const wait = await childWaits(childId, rollout, record, aggregates, clock.now());
     return releaseChildView(childId, rollout, record, details?.leftAt ?? null, wait);
   }
 

@@ -6,10 +6,11 @@ import type { Plan } from '#domain/plan.ts';
 import { lostAfterFault, planStageFaults } from '#domain/plan-check.ts';
 import { startRollout } from '#domain/rollout.ts';
 import type { Finding, Strategy } from '#domain/strategy.ts';
+import { underLock } from '#store/lock.ts';
 import { release, releaseIdParam, startRequest } from '#wire/operator.ts';
 import { readPlan, underPlan } from '#wire/plan.ts';
 import { ProblemError } from '#wire/problem.ts';
-import type { Changes } from './changes.ts';
+import type { Changes, Found } from './changes.ts';
 import type { OperatorDeps } from './releases.ts';
 import { type OperatorRoute, route } from './route.ts';
 import { releaseView } from './views.ts';
@@ -65,7 +66,7 @@ export async function conflictsOf(
 }
 
 export function startRoutes(deps: OperatorDeps, { change, find }: Changes): OperatorRoute[] {
-  const { releases, clock, ticks } = deps;
+  const { client, keys, releases, clock, ticks } = deps;
 
   async function refuseConflicts(id: string, strategy: Strategy, plan: Plan): Promise<void> {
     if (plan.conflicts === 'allow') return;
@@ -80,6 +81,37 @@ export function startRoutes(deps: OperatorDeps, { change, find }: Changes): Oper
       })),
     );
   }
+
+  const start = (
+    id: string,
+    strategy: Strategy,
+    plan: Plan,
+    version: number | undefined,
+    holds: () => boolean,
+  ): Promise<Found> =>
+    change(
+      id,
+      'started',
+      version,
+      async ({ rollout }) => {
+        const isSame = JSON.stringify(await releases.plan(id)) === JSON.stringify(plan);
+        if (rollout.state === 'running' && !isSame)
+          throw new ProblemError(
+            'wrong-state',
+            `release ${id} runs already, under another plan (${rollout.plan.name})`,
+          );
+        if (!isToDo('start', rollout)) return rollout;
+        await refuseConflicts(id, strategy, plan);
+        const now = clock.now();
+        return startRollout(rollout, plan, now, now - deps.freshForMs);
+      },
+      async (before, after) => {
+        // Only now does nothing refuse it any more; others find it by its entry, and so that comes first.
+        await releases.addUnfinished(id);
+        if (!holds()) throw new ProblemError('changed-meanwhile', `starting release ${id} took too long, try again`);
+        return releases.write(before, after, plan);
+      },
+    );
 
   const startRoute = route({
     method: 'post',
@@ -105,25 +137,13 @@ export function startRoutes(deps: OperatorDeps, { change, find }: Changes): Oper
       const { plan, faults } = planFor(body.plan, own, known.strategy, deps.seenPrecisionMs);
       if (plan === null)
         throw new ProblemError('invalid-plan', `${faults.length} fault${faults.length === 1 ? '' : 's'}`, faults);
-      await releases.addUnfinished(id);
-      const found = await change(
-        id,
-        'started',
-        body.version,
-        async ({ rollout }) => {
-          const isSame = JSON.stringify(await releases.plan(id)) === JSON.stringify(plan);
-          if (rollout.state === 'running' && !isSame)
-            throw new ProblemError(
-              'wrong-state',
-              `release ${id} runs already, under another plan (${rollout.plan.name})`,
-            );
-          if (!isToDo('start', rollout)) return rollout;
-          await refuseConflicts(id, known.strategy, plan);
-          const now = clock.now();
-          return startRollout(rollout, plan, now, now - deps.freshForMs);
-        },
-        (before, after) => releases.write(before, after, plan),
+      // Two that are in one another's way and start at once would each find the other not started yet.
+      const started = await underLock(client, keys.starts, (holds) =>
+        start(id, known.strategy, plan, body.version, holds),
       );
+      if (started === null)
+        throw new ProblemError('changed-meanwhile', 'other releases are being started just now, try again');
+      const found = started.value;
       await ticks.schedule(id);
       await releases.look(id);
       return { status: 200, body: await releaseView(found.release, found.rollout, deps, clock.now()) };

@@ -51,16 +51,18 @@ export function releaseItem({ strategy, publishedAt }: Release, rollout: Rollout
   };
 }
 
+/** `most`: how many open locations, and how many waits, are told. */
 export async function releaseView(
   release: Release,
   rollout: Rollout,
   { snapshots, children, releases }: Pick<Stores, 'snapshots' | 'children' | 'releases'>,
   now: number,
+  most = Infinity,
 ): Promise<ReleaseView> {
   const [aggregates, plan] = await Promise.all([snapshots.aggregates(rollout), releases.plan(rollout.release)]);
   const waits = waitsOf(rollout, { ...aggregates, partitions: children.partitions }, now);
   const waiting = await Promise.all(
-    waits.map(async (wait) => {
+    waits.slice(0, most).map(async (wait) => {
       const ids = await namesIn(wait, rollout, aggregates, snapshots);
       const details = await children.details(ids);
       return {
@@ -86,7 +88,7 @@ export async function releaseView(
       waves_started: rollout.started.waves,
       locations_through: rollout.closed.locations,
       locations_to_come: aggregates.order?.left ?? 0,
-      locations: rollout.open.map((location) => locationView(rollout, aggregates, location)),
+      locations: rollout.open.slice(0, most).map((location) => locationView(rollout, aggregates, location)),
       aside: rollout.aside.map(({ id, n, as, reason, children: count }) => ({
         id,
         as,
@@ -201,17 +203,17 @@ const waitingIn = (view: LocationView | undefined, stage: number): number =>
     ? 0
     : bothCounts(view).reduce((sum, counts) => sum + inStage(counts, stage, StageStatus.SuccessWaiting), 0);
 
-/** Why a child doesn't get on; reads the aggregates only where they are what it waits for. */
+/** Why a child doesn't get on; asks for the aggregates only where they are what it waits for. */
 export async function childWaits(
   id: string,
   rollout: Rollout,
   record: StoredRecord | null,
-  { snapshots }: Pick<Stores, 'snapshots'>,
+  aggregates: () => Promise<Pick<Aggregates, 'locations'>>,
   now: number,
 ): Promise<string | null> {
   const membership = record === null ? null : parseMembership(record.membership, id);
   const waits = record?.stages.some(({ status }) => status === StageStatus.SuccessWaiting) ?? false;
-  const views = waits && rollout.state === 'running' ? (await snapshots.aggregates(rollout)).locations : null;
+  const views = waits && rollout.state === 'running' ? (await aggregates()).locations : null;
   return childWait(rollout, record, membership, views?.get(membership?.id ?? '') ?? null, now);
 }
 
