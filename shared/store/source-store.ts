@@ -111,8 +111,8 @@ export function createSourceStore({ client, keys, children, releases, plans }: D
     // Some of the marked may be held, or may never have downloaded it, so that their number says nothing of the others.
     const key = `${source.release} ${location ?? ''}`;
     const signature = [source.version, doing, others, free, blind].join(' ');
-    const known = looked.get(key);
-    if (known?.signature === signature && performance.now() - known.at < LOOK_EVERY_MS) return known.found;
+    const before = looked.get(key);
+    if (before?.signature === signature && performance.now() - before.at < LOOK_EVERY_MS) return before.found;
     const found = await lookFor(source, location);
     looked.set(key, { signature, at: performance.now(), found });
     if (looked.size > LOOKS_KEPT) looked.delete([...looked.keys()][0] ?? '');
