@@ -29,10 +29,7 @@ const FILES: Record<string, () => string> = {
   'docs/states.md': () =>
     `# States\n\nGenerated from \`shared/domain\` by \`npm run docs\`.\n\n## A rollout\n\n${table(
       ['state', 'may become'],
-      Object.entries(ROLLOUT_TRANSITIONS).map(([from, to]) => [
-        from,
-        to.length === 0 ? 'nothing: it is the end' : to.join(', '),
-      ]),
+      Object.entries(ROLLOUT_TRANSITIONS).map(([from, to]) => [from, to.join(', ')]),
     )}\n\n## A release, for a child\n\n${table(
       ['ordinal', 'status'],
       RELEASE_STATUSES.map((name, i) => [String(i), name]),

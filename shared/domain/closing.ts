@@ -19,8 +19,8 @@ function isThrough(rollout: Rollout, location: OpenLocation, snapshot: Snapshot)
   if (rollout.effects.some((effect) => effect.kind === 'enrol' && effect.location === location.id)) return false;
   if (plan.compensates !== null) {
     // It goes on until every child has it, whoever is lost, and whoever is still to be Done with what it takes back.
-    const { done, coming } = snapshot.source ?? { done: 0, coming: 0 };
-    return underway(view.counts) + underway(view.late) === 0 && coming === 0 && enrolledIn(view) >= done;
+    const { done, coming, held } = snapshot.source ?? { done: 0, coming: 0, held: 0 };
+    return underway(view.counts) + underway(view.late) === 0 && coming + held === 0 && enrolledIn(view) >= done;
   }
   // What nobody has opened by then stays shut: whoever joined late and is still before it would be stuck there.
   if (location.gates.length < signalledStages(rollout).length && underwayNotLost(view.late) > 0) return false;

@@ -8,6 +8,7 @@ import { requirementsOf } from './gates.ts';
 import { waveWaits } from './opening.ts';
 import {
   abortRollout,
+  letHeldThrough,
   type OpenLocation,
   revertRollout,
   type Rollout,
@@ -72,7 +73,7 @@ export const CONTROL_TABLE: Record<Control, Record<RolloutStateName, Verdict>> =
   skip: WHILE_UNDERWAY,
   eject: WHILE_UNDERWAY,
   revert: { ...WHILE_UNDERWAY, aborted: 'do', completed: 'do', reverting: 'same', reverted: 'same' },
-  'revert-location': WHILE_UNDERWAY,
+  'revert-location': { ...WHILE_UNDERWAY, aborted: 'do', completed: 'do' },
 };
 
 /** A control that can't be. The message is a sentence's end: "release 21 can't be paused: <message>". */
@@ -91,15 +92,33 @@ export const pause = (rollout: Rollout, reason: string | null): Rollout =>
   isToDo('pause', rollout) ? { ...rollout, state: 'paused', reason } : rollout;
 
 /** Going on after a halt looks past the failures so far: only further ones use the budget up. */
-export function resume(rollout: Rollout, { totals }: Pick<Snapshot, 'totals'>): Rollout {
-  if (!isToDo('resume', rollout)) return rollout;
-  const forgiven = rollout.state === 'halted' ? usedBudget([totals], rollout.plan).total : rollout.forgiven;
-  return { ...rollout, state: 'running', reason: null, endedAt: null, forgiven, open: rollout.open.map(unsoaked) };
+export function resume(rollout: Rollout, snapshot: Pick<Snapshot, 'totals' | 'locations'>, now: number): Rollout {
+  if (!isToDo('resume', rollout)) {
+    // Where there is one location, it is the release; others are named by whoever looked at them.
+    const [held] = rollout.plan.by === 'all' ? rollout.open.filter((each) => each.held !== undefined) : [];
+    return held === undefined ? rollout : resumeLocation(rollout, held.id, snapshot, now);
+  }
+  const isHalted = rollout.state === 'halted';
+  const forgiven = isHalted ? usedBudget([snapshot.totals], rollout.plan).total : rollout.forgiven;
+  // Where there is one location, one that takes too long halts the release.
+  const isOne = isHalted && rollout.plan.by === 'all' && rollout.plan.deadline !== null;
+  const open = rollout.open.map((each) => unsoaked(isOne ? inTimeAgain(each, snapshot, now) : each));
+  return { ...rollout, state: 'running', reason: null, endedAt: null, forgiven, open };
 }
 
 /** Nobody looked meanwhile: whether the conditions held all the time isn't known, so a soak begins again. */
 function unsoaked({ met: _met, ...location }: OpenLocation): OpenLocation {
   return location;
+}
+
+/** Whoever took too long is looked past, and a stage that did has its whole time again. */
+function inTimeAgain(location: OpenLocation, { locations }: Pick<Snapshot, 'locations'>, now: number): OpenLocation {
+  const { since, ...rest } = location;
+  const view = locations.get(location.id);
+  const { overdue } = usedBudget(view === undefined ? [] : bothCounts(view), { deadline: null });
+  const again =
+    since === undefined ? {} : { since: Object.fromEntries(Object.keys(since).map((stage) => [stage, now])) };
+  return { ...rest, forgiven: { used: location.forgiven?.used ?? 0, overdue }, ...again };
 }
 
 export function resumeLocation(
@@ -112,13 +131,9 @@ export function resumeLocation(
   const location = openOne(rollout, id);
   if (location.held === undefined) return rollout;
   const view = snapshot.locations.get(id);
-  const used = usedBudget(view === undefined ? [] : bothCounts(view), rollout.plan);
-  const { held: _, since, ...rest } = unsoaked(location);
-  const forgiven = { used: used.total, overdue: used.overdue };
-  // A stage that took too long has its whole time again.
-  const again =
-    since === undefined ? {} : { since: Object.fromEntries(Object.keys(since).map((stage) => [stage, now])) };
-  return replaced(rollout, { ...rest, forgiven, ...again });
+  const used = usedBudget(view === undefined ? [] : bothCounts(view), rollout.plan).total;
+  const { held: _held, ...rest } = inTimeAgain(unsoaked(location), snapshot, now);
+  return replaced(rollout, { ...rest, forgiven: { used, overdue: rest.forgiven?.overdue ?? 0 } });
 }
 
 export const abort = (rollout: Rollout, reason: string, now: number): Rollout =>
@@ -138,11 +153,14 @@ export function leaveOut(
   const location = rollout.open.find((each) => each.id === id);
   if (location !== undefined) return setAside(rollout, location, as, reason, now);
   if (!isToCome) throw new NotPossible(`location ${id} is through, or is none of its locations`);
+  if (as === 'aborted') throw new NotPossible(`location ${id} is still to come: skip it`);
   return { ...rollout, skip: [...rollout.skip, id] };
 }
 
 export function revert(rollout: Rollout, reason: string, releaseHeld: boolean, now: number): Rollout {
-  return isToDo('revert', rollout) ? revertRollout(rollout, now, reason, releaseHeld) : rollout;
+  if (isToDo('revert', rollout)) return revertRollout(rollout, now, reason, releaseHeld);
+  // It may be said later, too, that those who are held are to be let through.
+  return releaseHeld && !rollout.plan.releaseHeld ? letHeldThrough(rollout) : rollout;
 }
 
 /** Takes one location back: one that is open, or was left out; the others go on. */
@@ -156,8 +174,9 @@ export function revertLocation(
   isToDo('revert-location', rollout);
   const aside = rollout.aside.find((each) => each.id === id);
   if (aside === undefined) return setAside(rollout, openOne(rollout, id), 'reverting', reason, now, releaseHeld);
-  if (aside.as === 'reverting' || aside.as === 'reverted') return rollout;
   const gates = releaseHeld ? signalledStages(rollout) : aside.gates;
+  const isTakenBack = aside.as === 'reverting' || aside.as === 'reverted';
+  if (isTakenBack && gates.every((stage) => aside.gates.includes(stage))) return rollout;
   return {
     ...rollout,
     aside: rollout.aside.map((each) => (each === aside ? { ...each, as: 'reverting' as const, reason, gates } : each)),

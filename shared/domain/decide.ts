@@ -45,7 +45,7 @@ export type Snapshot = {
   /** By the location that is taken back, '' = the whole release. One that isn't started yet is absent. */
   compensations: ReadonlyMap<string, CompensationView>;
   /** Of the release that this one takes back: children that are Done there, and that will yet be. */
-  source: { done: number; coming: number } | null;
+  source: { done: number; coming: number; held: number } | null;
   /** Why the plan can't be carried out, where that turned out only when its locations were known. */
   fault?: string;
 };

@@ -22,7 +22,7 @@ export const ROLLOUT_TRANSITIONS = {
   halted: ['running', 'aborted', 'reverting'],
   aborted: ['reverting'],
   reverting: ['reverted'],
-  reverted: [],
+  reverted: ['reverting'],
   completed: ['reverting'],
 } as const satisfies Record<RolloutStateName, readonly RolloutStateName[]>;
 
@@ -208,10 +208,7 @@ const LOST_AFTER_MS = 10 * 60_000;
 
 /** Taking it back: nobody more gets it, and those who are Done get the version from before. */
 export function revertRollout(rollout: Rollout, now: number, given: string, releaseHeld: boolean): Rollout {
-  const signalled = signalledStages(rollout);
-  const open = releaseHeld ? rollout.open.map((each) => ({ ...each, gates: signalled })) : rollout.open;
-  const aside = releaseHeld ? rollout.aside.map((each) => ({ ...each, gates: signalled })) : rollout.aside;
-  return {
+  const next: Rollout = {
     ...rollout,
     state: 'reverting',
     reason: reasonWith(rollout, given),
@@ -219,10 +216,21 @@ export function revertRollout(rollout: Rollout, now: number, given: string, rele
     endedAt: now,
     // Whoever is silent for good mustn't keep it from its end.
     plan: { ...rollout.plan, releaseHeld, lostAfterMs: rollout.plan.lostAfterMs ?? LOST_AFTER_MS },
-    open,
-    aside,
-    shut: releaseHeld ? [] : rollout.shut,
     effects: [{ kind: 'compensate', location: null }],
+  };
+  return releaseHeld ? letHeldThrough(next) : next;
+}
+
+/** Every gate opens, so that those who are held get through and can be reached. */
+export function letHeldThrough(rollout: Rollout): Rollout {
+  const gates = signalledStages(rollout);
+  return {
+    ...rollout,
+    state: 'reverting',
+    plan: { ...rollout.plan, releaseHeld: true },
+    open: rollout.open.map((each) => ({ ...each, gates })),
+    aside: rollout.aside.map((each) => ({ ...each, gates })),
+    shut: [],
   };
 }
 

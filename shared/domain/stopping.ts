@@ -66,7 +66,10 @@ export const stopLocations: Step = (rollout, snapshot, now) =>
     const spent = budget !== null && isSpent(budget, used, location.forgiven?.used ?? 0, children);
     if (!spent) {
       const late = overdueText(state, location, view, now);
-      return late === null ? state : holdLocation(state, location.id, late);
+      if (late === null) return state;
+      // Where there is one location, it is the release.
+      if (state.plan.by === 'all') return { ...state, state: 'halted', reason: late, endedAt: now };
+      return holdLocation(state, location.id, late);
     }
     const breach = breachText(budget, used, children);
     const named = failureText(state, view.failed, used.failed, breach);

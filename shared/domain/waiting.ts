@@ -55,8 +55,14 @@ export function waitsOf(rollout: Rollout, view: WaitView, now: number): Wait[] {
 }
 
 /** What a release that takes another one back waits for beside its own children. */
-function sourceWaits({ plan, order }: Rollout, { done, coming }: NonNullable<Snapshot['source']>): Wait[] {
+function sourceWaits({ plan, order }: Rollout, { done, coming, held }: NonNullable<Snapshot['source']>): Wait[] {
   if (coming > 0) return [general(`${coming} children who may yet be Done with release ${plan.compensates}`)];
+  if (held > 0)
+    return [
+      general(
+        `${held} children who are held in a stage of release ${plan.compensates} (revert with release_held lets them through)`,
+      ),
+    ];
   return order !== null && order.children === 0 && done > 0 ? [general(`${done} children to be enrolled`)] : [];
 }
 
@@ -81,7 +87,7 @@ function endWaits({ aside, closed }: Rollout, { totals, locations }: WaitView): 
 }
 
 const nobody = (location: string | null): Wait => ({
-  ...general('children: at the start nobody had given a sign of life lately enough to be enrolled'),
+  ...general('children: at the start nobody had given a sign of life lately enough to be enrolled, or nobody is meant'),
   location,
 });
 
@@ -93,7 +99,8 @@ function locationWaits(
   now: number,
 ): Wait[] {
   const { id, held, children } = location;
-  if (held !== undefined) return [{ ...general(`an operator: ${held}`), location: id }];
+  if (held !== undefined)
+    return [{ ...general(`an operator: ${held} (resume, skip or revert this location)`), location: id }];
   const here = view.locations.get(id);
   if (children === null) {
     const left = here?.left ?? null;
@@ -150,7 +157,7 @@ function stageWaits(
   if (underway(counts) === 0) return quorumWaits(rollout, location, counts);
   const waits: Wait[] = [];
   for (const [i, stage] of rollout.stages.entries()) {
-    const expected = expectedIn(counts, location.children, i);
+    const expected = expectedIn(counts, location.children - ejected(counts), i);
     if (expected <= 0) break;
     const wait = (text: string, before: StageStatus | null): Wait => ({
       location: location.id,
@@ -164,7 +171,9 @@ function stageWaits(
       const unmet = requirementsOf(rollout, location, view, i, now).filter(({ holds }) => !holds);
       const failed = failedIn(counts, i);
       const failedText = failed === 0 ? '' : ` (${failed} failed it)`;
-      if (unmet.length === 0) return [...waits, wait('the other open locations: stages end in lockstep', null)];
+      const others =
+        rollout.plan.stages === 'lockstep' ? 'the other open locations: stages end in lockstep' : 'the scheduler';
+      if (unmet.length === 0) return [...waits, wait(others, null)];
       const gate = unmet.map(({ kind, text }) =>
         kind === 'quorum'
           ? {

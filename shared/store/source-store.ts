@@ -34,8 +34,8 @@ type Deps = {
 
 /** `members`: children who are known to be meant. There are more when more are Done. */
 export type Source = NonNullable<Snapshot['source']> & { members: number; blind: number };
-type Coming = { coming: number; blind: number };
-const NOBODY_COMES: Coming = { coming: 0, blind: 0 };
+type Coming = { coming: number; blind: number; held: number };
+const NOBODY_COMES: Coming = { coming: 0, blind: 0, held: 0 };
 const NONE: Counts = new Map();
 /** A look at single records costs more than a tick should: its answer serves for so long, while the counts stay. */
 const LOOK_EVERY_MS = 5_000;
@@ -104,22 +104,23 @@ export function createSourceStore({ client, keys, children, releases, plans }: D
       (sum, { type }, i) => (type === 'A/B' ? sum + inStage(counts, i, StageStatus.InProgress) : sum),
       0,
     );
-    const free = Math.max(doing - (await heldIn(source, location)), 0);
-    if (free === 0) return NOBODY_COMES;
+    const held = await heldIn(source, location);
+    const free = Math.max(doing - held, 0);
+    if (free === 0) return { ...NOBODY_COMES, held };
     const blind = Math.min(ab, free);
-    if (others === 0 || free - blind > others) return { coming: free, blind };
+    if (others === 0 || free - blind > others) return { coming: free, blind, held };
     // Some of the marked may be held, or may never have downloaded it, so that their number says nothing of the others.
     const key = `${source.release} ${location ?? ''}`;
     const signature = [source.version, doing, others, free, blind].join(' ');
     const before = looked.get(key);
     if (before?.signature === signature && performance.now() - before.at < LOOK_EVERY_MS) return before.found;
-    const found = await lookFor(source, location);
+    const found = { ...(await lookFor(source, location)), held };
     looked.set(key, { signature, at: performance.now(), found });
     if (looked.size > LOOKS_KEPT) looked.delete([...looked.keys()][0] ?? '');
     return found;
   }
 
-  async function lookFor(source: Rollout, location: string | null): Promise<Coming> {
+  async function lookFor(source: Rollout, location: string | null): Promise<Omit<Coming, 'held'>> {
     const found = { coming: 0, blind: 0 };
     const [from, to] = rankRange(ReleaseStatus.Doing);
     for (const p of all) {
@@ -169,7 +170,10 @@ export function createSourceStore({ client, keys, children, releases, plans }: D
     const aborted = rollout.state === 'aborted' || rollout.state === 'reverted';
     const about = aborted ? null : await sourceOf(rollout);
     const blind = about?.blind ?? 0;
-    const view = { unreached: enrolled(counts) - inRelease(counts, ReleaseStatus.Done) + blind, aborted };
+    const view = {
+      unreached: enrolled(counts) - inRelease(counts, ReleaseStatus.Done) + blind + (about?.held ?? 0),
+      aborted,
+    };
     if (aborted || rollout.state === 'completed') return { ...view, through: true };
     if (rollout.state !== 'running' || rollout.order === null) return { ...view, through: false };
     const waits = underway(counts) - marked(counts, MARK.lost);

@@ -80,7 +80,7 @@ const SNAPSHOT = {
 const RUN: Record<Control, (rollout: Rollout) => Rollout> = {
   start: (rollout) => (isToDo('start', rollout) ? startRollout(rollout, PLAN, NOW, NOW) : rollout),
   pause: (rollout) => pause(rollout, null),
-  resume: (rollout) => resume(rollout, SNAPSHOT),
+  resume: (rollout) => resume(rollout, SNAPSHOT, NOW),
   'resume-location': (rollout) => resumeLocation(rollout, 'berlin', SNAPSHOT, NOW),
   promote: (rollout) => promote(rollout, { stage: 'Canary', location: 'paris', now: true }, SNAPSHOT, NOW),
   abort: (rollout) => abort(rollout, 'no', NOW),
@@ -106,7 +106,7 @@ const EXPECTED: Record<Control, string> = {
   skip: '-ddd----',
   eject: '-ddd----',
   revert: '-ddddssd',
-  'revert-location': '-ddd----',
+  'revert-location': '-dddd--d',
 };
 
 const CASES = CONTROLS.flatMap((control) =>
@@ -145,7 +145,7 @@ describe('a control', () => {
 
 describe('resume', () => {
   it('after a halt looks past the failures so far', () => {
-    expect(resume(rolloutIn('halted'), SNAPSHOT)).toMatchObject({
+    expect(resume(rolloutIn('halted'), SNAPSHOT, NOW)).toMatchObject({
       state: 'running',
       forgiven: 2,
       reason: null,
@@ -154,7 +154,7 @@ describe('resume', () => {
   });
 
   it('after a pause forgives nothing', () => {
-    expect(resume(rolloutIn('paused'), SNAPSHOT)).toMatchObject({ state: 'running', forgiven: 0 });
+    expect(resume(rolloutIn('paused'), SNAPSHOT, NOW)).toMatchObject({ state: 'running', forgiven: 0 });
   });
 
   it('of a held location gives its stages their time again', () => {

@@ -158,7 +158,7 @@ describe('a soak', () => {
   });
 
   it('begins again after a pause or a hold: nobody has looked meanwhile', () => {
-    const paused = resume({ ...met, state: 'paused' }, WAITING);
+    const paused = resume({ ...met, state: 'paused' }, WAITING, NOW);
     expect(decide(paused, WAITING, at(60)).open[0]).toMatchObject({ met: { 0: at(60) }, gates: [] });
     const held = { ...met, open: met.open.map((location) => ({ ...location, held: 'why' })) };
     const goesOn = resumeLocation(held, 'a', WAITING, at(50));

@@ -109,7 +109,7 @@ describe('the budget over all locations', () => {
 
   it('looks past what an operator has looked past, and no further', () => {
     const halted = over(withBudget(budget(1, 0)), failing(3));
-    const goesOn = resume(halted, snapshotOf({ a: failing(3) }));
+    const goesOn = resume(halted, snapshotOf({ a: failing(3) }), NOW);
     expect(goesOn).toMatchObject({ state: 'running', forgiven: 3, reason: null });
     const again = (failed: number) => decide(goesOn, { ...snapshotOf({ a: failing(failed) }), failed: FAILED }, NOW);
     expect(again(4).state).toBe('running');

@@ -228,11 +228,16 @@ describe('a compensating release', () => {
   const plan = { ...PRESETS['global-incremental'], failure: { location: null, all: null }, compensates: '20' };
   const open = running(plan, [located('all', 1, { children: 2 })]);
   const DONE = { n: 2, r3: 2, d2: 2 };
-  const decided = (counts: Fields, source: { done: number; coming: number }) =>
-    decide(open, { ...snapshotOf({ all: viewOf(counts, { left: null, enrolled: 2 }) }), source }, NOW).state;
+  const decided = (counts: Fields, source: { done: number; coming: number; held?: number }) =>
+    decide(
+      open,
+      { ...snapshotOf({ all: viewOf(counts, { left: null, enrolled: 2 }) }), source: { held: 0, ...source } },
+      NOW,
+    ).state;
 
-  it.each<[string, Fields, { done: number; coming: number }, string]>([
+  it.each<[string, Fields, { done: number; coming: number; held?: number }, string]>([
     ['every child has it', DONE, { done: 2, coming: 0 }, 'completed'],
+    ['one is held in what is taken back', DONE, { done: 2, coming: 0, held: 1 }, 'running'],
     ['one is lost, and waited for', { n: 2, r3: 1, r2: 1, m1: 1 }, { done: 2, coming: 0 }, 'running'],
     ['one will yet be Done with the release that is taken back', DONE, { done: 2, coming: 1 }, 'running'],
     ['one was Done with it meanwhile', DONE, { done: 3, coming: 0 }, 'running'],

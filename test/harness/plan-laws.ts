@@ -232,7 +232,9 @@ export function createLaws(scenario: Scenario): Laws {
   function checkStopping({ before, after, fleet }: Decision): void {
     const enrolled = fleet.children.filter(({ enrolledAt }) => enrolledAt !== null);
     const { all, location: own } = plan.failure;
-    if (before.state === 'running' && after.state !== 'running' && after.state !== 'completed') {
+    // Where there is one location, one that takes too long halts the release.
+    const isLate = after.state === 'halted' && plan.deadline !== null && plan.locations.by === 'all';
+    if (before.state === 'running' && after.state !== 'running' && after.state !== 'completed' && !isLate) {
       hold(all !== null, 'only a budget stops a release');
       const children = enrolled.length;
       hold(usedBy(enrolled) - before.forgiven > allowed(all, children), 'it is stopped, and its budget is not spent');
@@ -333,7 +335,12 @@ export function createLaws(scenario: Scenario): Laws {
         if (stage < child.stage) continue;
         const passed = gatePassed(rollout, { id: child.place, n: fleet.byTurns ? 0 : place }, stage, -1);
         const isOpen = fleet.isGateOpen(child, stage);
-        hold(!passed || isOpen, `gate ${stage} of ${child.place} lets ${child.id} through, and was never opened`);
+        // Where all who are held are to be let through, a gate that had stayed shut opens too.
+        const isReleased = rollout.state === 'reverting' && rollout.plan.releaseHeld && location === undefined;
+        hold(
+          !passed || isOpen || isReleased,
+          `gate ${stage} of ${child.place} lets ${child.id} through, and was never opened`,
+        );
         if (location !== undefined)
           hold(passed === isOpen, `gate ${stage} of ${child.place} is open, and holds ${child.id}`);
       }

@@ -147,7 +147,7 @@ function operate(rollout: Rollout, does: OperatorAct['does'], fleet: Fleet, now:
     return canBecome(state, 'reverting') ? revert(rollout, 'reverted', plan.releaseHeld, now) : rollout;
   if (does === 'approve') return state === 'running' ? promote(rollout, {}, snapshot, now) : rollout;
   if (!isUnderway(rollout)) return rollout;
-  return held === undefined ? resume(rollout, snapshot) : resumeLocation(rollout, held.id, snapshot, now);
+  return held === undefined ? resume(rollout, snapshot, now) : resumeLocation(rollout, held.id, snapshot, now);
 }
 
 const isUnderway = ({ state }: Rollout): boolean => state === 'running' || state === 'paused' || state === 'halted';

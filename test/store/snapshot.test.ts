@@ -1,6 +1,6 @@
 /** What a tick reads, and whole rollouts by what it reads: stores, ticks and walks on a real Redis, without a network. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { revertLocation } from '#domain/controls.ts';
+import { revert as revertAgain, revertLocation } from '#domain/controls.ts';
 import { decide } from '#domain/decide.ts';
 import type { Locations, Plan, Rate } from '#domain/plan.ts';
 import { foldContributions } from '#domain/record.ts';
@@ -310,9 +310,18 @@ describe('taking a release back', () => {
     expect(await s.enrolled(release)).toEqual(['A1', 'A2']);
     expect((await viewOf(running)).source).toMatchObject({ done: 2, coming: 0, members: 2 });
     await s.say(running, 'A1', Completed);
-    expect(await viewed(source.release)).toMatchObject({ through: false, unreached: 1 });
+    expect(await viewed(source.release)).toMatchObject({ through: false, unreached: 2 });
     await s.say(running, 'A2', Completed);
-    expect(await viewed(source.release)).toMatchObject({ through: true, unreached: 0 });
+    // The one that is held can't be reached, and is waited for by the release that takes it back alone.
+    expect(await viewed(source.release)).toMatchObject({ through: true, unreached: 1 });
+    expect((await s.settle(release)).state).toBe('running');
+    const reverted = await s.settle(source.release);
+    expect([reverted.state, reverted.reason]).toEqual(['reverted', 'bad (1 children could not be reached yet)']);
+    const again = await s.change(source.release, revertAgain(reverted, 'bad', true, START));
+    expect([again.state, (await s.settle(release)).state]).toEqual(['reverting', 'running']);
+    await s.say(again, 'A3', Completed);
+    await s.settle(release);
+    await s.say(running, 'A3', Completed);
     expect((await s.settle(release)).state).toBe('completed');
     expect((await s.settle(source.release)).state).toBe('reverted');
   });

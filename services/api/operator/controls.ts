@@ -78,7 +78,9 @@ export function controlRoutes(deps: OperatorDeps, { change, find, possibly }: Ch
     (id, { location, version }) =>
       change(id, 'resumed', version, async ({ rollout }) => {
         const seen = await snapshots.aggregates(rollout);
-        return location === undefined ? resume(rollout, seen) : resumeLocation(rollout, location, seen, clock.now());
+        return location === undefined
+          ? resume(rollout, seen, clock.now())
+          : resumeLocation(rollout, location, seen, clock.now());
       }),
   );
 
