@@ -161,6 +161,11 @@ export type AddCommand = (program: Program, url: () => string) => void;
 
 /** Runs a command line; errors are sentences on standard error, and the exit code tells them apart. */
 export async function runProgram(argv: readonly string[], more: readonly AddCommand[]): Promise<void> {
+  // Whoever reads only the first lines has read enough.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
   try {
     const program = createProgram(() => createClient(cliEnvironment()));
     for (const add of more) add(program, () => cliEnvironment().url);

@@ -42,7 +42,8 @@ export function addControls(program: Program, client: () => Client, releasePath:
     .action(async (id: string, { plan }: { plan?: string }) => {
       const { body } = await client().call<PreviewView>('POST', `${releasePath(id)}/preview`, await planBody(plan));
       print(renderPreview(id, body));
-      if (body.faults.length > 0 || body.conflicts.length > 0) process.exitCode = FAULTY;
+      if (body.faults.length > 0 || (body.conflicts.length > 0 && body.plan?.['conflicts'] !== 'allow'))
+        process.exitCode = FAULTY;
     });
 
   command('pause', 'pause a release: no gate opens, nobody more gets it', [['--reason <text>', REASON]]);
@@ -53,7 +54,7 @@ export function addControls(program: Program, client: () => Client, releasePath:
     ['--location <id>', 'only in this location'],
     ['--stage <name>', 'this stage'],
     ['--wave', 'the next wave'],
-    ['--now', 'end the stage for those who wait in it, though its conditions do not hold'],
+    ['--now', 'end the stage for those who wait in it, and who come to wait, though its conditions do not hold'],
     ['--child <id>', 'end the stage for this one child'],
     ['--confirm', 'though the child is InProgress: it rolls out code that it has not tried'],
   ]);

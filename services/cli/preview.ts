@@ -7,6 +7,8 @@ const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'];
 
 export function renderPreview(id: string, view: PreviewView): string {
   const { children, locations, waves, bytes, revert } = view;
+  // Of a plan that can't be read nothing is known.
+  if (view.plan === null) return renderFindings('fault', view.faults);
   const about = view.looked_at < 1 ? `about (from ${Math.round(view.looked_at * 100)} % of the fleet) ` : '';
   const lines = [
     `${id}  ${view.plan?.name ?? ''}  a start would enrol ${about}${children.enrolled} of ${children.known} children`,
@@ -45,7 +47,9 @@ export function renderPreview(id: string, view: PreviewView): string {
       `  taking it back now would reach ${revert.done}; ${revert.held} are held in a stage (with --release-held they briefly run the new version), ${revert.unreachable} can't be reached`,
     );
   for (const { release, functions } of view.conflicts)
-    lines.push(`conflict: release ${release} touches ${functions.join(', ')} too`);
+    lines.push(
+      `${view.plan['conflicts'] === 'allow' ? 'beside' : 'conflict'}: release ${release} touches ${functions.join(', ')} too`,
+    );
   if (view.faults.length > 0) lines.push(renderFindings('fault', view.faults));
   return lines.join('\n');
 }

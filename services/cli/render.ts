@@ -27,7 +27,7 @@ export function renderRelease(release: ReleaseView): string {
     .filter(([, n]) => (n ?? 0) > 0)
     .map(([name, n]) => `${n} ${name}`);
   const lines = [
-    `${release.id}  ${release.name}  ${state}  (${release.plan.name})`,
+    `${release.id}  ${release.name}  ${state}  (${release.plan.name})  v${release.version}`,
     ...(release.reason === null ? [] : [`  reason    ${release.reason}`]),
     `  children  ${bar(done, all)} ${done} of ${all} Done${counts.length > 0 ? `: ${counts.join(', ')}` : ''}`,
   ];
@@ -38,6 +38,8 @@ export function renderRelease(release: ReleaseView): string {
     lines.push(
       `  locations ${locations_through} through, ${locations.length} open, ${locations_to_come} to come${aside.length > 0 ? `, ${aside.length} left out` : ''}`,
     );
+  if (release.progress.to_skip.length > 0)
+    lines.push(`  to skip   ${release.progress.to_skip.slice(0, 10).join(', ')}`);
   if (release.reverted_by !== null) lines.push(`  taken back by release ${release.reverted_by}`);
   const width = Math.max(0, ...release.progress.stages.map((stage) => stage.name.length));
   const [open] = release.progress.locations;
@@ -106,8 +108,10 @@ function childText({
   silent_seconds,
   left_release,
   lost_in_seconds,
+  runs,
 }: ReleaseView['waiting'][number]['details'][number]): string {
   if (silent_seconds === null) return 'no longer known';
+  if (runs !== null) return `busy with release ${runs}`;
   if (left_release) return 'left the release: it polls again without having finished';
   const lost =
     lost_in_seconds === null ? '' : lost_in_seconds > 0 ? `, lost in ${lost_in_seconds} s` : ', about to be lost';

@@ -17,6 +17,8 @@ export function childWait(
   membership: Membership | null,
   view: LocationView | null,
   now: number,
+  /** Another release that it runs, or null. */
+  runs: string | null = null,
 ): string | null {
   const { state } = rollout;
   if (record === null || membership === null) return notEnrolled(rollout);
@@ -27,6 +29,7 @@ export function childWait(
     if (isWithdrawn(rollout, membership)) return 'nothing: its location was left out';
     if (state === 'paused' || state === 'halted') return `an operator: the release is ${state}`;
     if (state !== 'running') return `nothing: the release is ${state}`;
+    if (runs !== null && runs !== rollout.release) return `release ${runs}, which it runs`;
     return here?.held === undefined ? 'its next poll' : `an operator: its location is held (${here.held})`;
   }
   const stage = currentStage(record);

@@ -40,7 +40,7 @@ const version = z
   .optional()
   .meta({ description: 'The release’s version that this was decided on; when it has changed since: 409' });
 const reason = z.string().min(1).max(1000).optional().meta({ description: 'For people, and the audit' });
-const locationId = z.string().min(1).max(128);
+const locationId = z.string('is missing or no text').min(1, 'is empty').max(160, 'is no location: too long');
 const planGiven = planRequest
   .optional()
   .meta({ description: 'A preset’s name, or a plan; by default the one in the release file, or global-incremental' });
@@ -125,6 +125,7 @@ const waitingChild = z.object({
   silent_seconds: count.nullable().meta({ description: 'Since its last sign of life; null: it is no longer known' }),
   left_release: z.boolean().meta({ description: 'It polls although it has the release: it has dropped it' }),
   lost_in_seconds: count.nullable().meta({ description: 'Where the plan has lost children: until it is one' }),
+  runs: z.string().nullable().meta({ description: 'Another release that it runs now' }),
 });
 const waiting = z
   .object({
@@ -159,6 +160,8 @@ export const release = z
         outside: count.meta({ description: 'Of every region' }),
       }),
       waves_started: count,
+      waves_approved: count,
+      to_skip: z.array(z.string()).meta({ description: 'Locations that will be passed over at their turn' }),
       locations_through: count,
       locations_to_come: count,
       locations: z.array(location).meta({ description: 'Those that have the release now' }),

@@ -101,7 +101,7 @@ describe('watch', () => {
     const watched = await choir(['watch', 'cli-good']);
     expect(watched.code).toBe(0);
     expect(watched.out).toMatch(
-      /cli-good {2}Quick {2}completed {2}\(global-incremental\)\n {2}children {2}█{24} 5 of 5 Done: 5 Done/,
+      /cli-good {2}Quick {2}completed {2}\(global-incremental\) {2}v\d+\n {2}children {2}█{24} 5 of 5 Done: 5 Done/,
     );
     expect((await choir(['children', 'cli-good', '--status', 'Done'])).out.trim().split('\n')).toHaveLength(6);
     const some = await choir(['children', '--limit', '2']);

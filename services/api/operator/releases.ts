@@ -131,7 +131,7 @@ export function releaseRoutes(deps: OperatorDeps, { find }: Changes): OperatorRo
   async function oneChild(rollout: Rollout, childId: string, aggregates = aggregatesOf(rollout)) {
     const [record, [details]] = await Promise.all([children.record(rollout.tag, childId), children.details([childId])]);
     if (record === null && details == null) throw new ProblemError('not-found', `there is no child ${childId}`);
-    const wait = await childWaits(childId, rollout, record, aggregates, clock.now());
+    const wait = await childWaits(childId, rollout, record, aggregates, details?.underway ?? null, clock.now());
     return releaseChildView(childId, rollout, record, details?.leftAt ?? null, wait);
   }
 

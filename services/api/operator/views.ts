@@ -86,6 +86,8 @@ export async function releaseView(
       ejected: ejected(aggregates.totals),
       not_enrolled: { silent: aggregates.silent, outside: rollout.order?.outside ?? 0 },
       waves_started: rollout.started.waves,
+      waves_approved: rollout.approvedWaves,
+      to_skip: rollout.skip.filter((id) => !rollout.aside.some((each) => each.id === id)),
       locations_through: rollout.closed.locations,
       locations_to_come: aggregates.order?.left ?? 0,
       locations: rollout.open.slice(0, most).map((location) => locationView(rollout, aggregates, location)),
@@ -134,13 +136,14 @@ async function namesIn(
   return [...behind, ...(await snapshots.failedIn(rollout, wait.failedStage, NAMED_CHILDREN - behind.length, within))];
 }
 
-function waitingChild(id: string, details: ChildDetails | null, { plan }: Rollout, now: number) {
+function waitingChild(id: string, details: ChildDetails | null, { plan, release }: Rollout, now: number) {
   const silentMs = details === null ? null : Math.max(0, now - details.lastSeen);
   const left = silentMs === null || plan.lostAfterMs === null ? null : Math.max(0, plan.lostAfterMs - silentMs);
   return {
     id,
     silent_seconds: silentMs === null ? null : Math.round(silentMs / 1000),
     left_release: details?.leftAt != null,
+    runs: details === null || details.underway === release ? null : details.underway,
     lost_in_seconds: left === null ? null : Math.round(left / 1000),
   };
 }
@@ -209,12 +212,13 @@ export async function childWaits(
   rollout: Rollout,
   record: StoredRecord | null,
   aggregates: () => Promise<Pick<Aggregates, 'locations'>>,
+  runs: string | null,
   now: number,
 ): Promise<string | null> {
   const membership = record === null ? null : parseMembership(record.membership, id);
   const waits = record?.stages.some(({ status }) => status === StageStatus.SuccessWaiting) ?? false;
   const views = waits && rollout.state === 'running' ? (await aggregates()).locations : null;
-  return childWait(rollout, record, membership, views?.get(membership?.id ?? '') ?? null, now);
+  return childWait(rollout, record, membership, views?.get(membership?.id ?? '') ?? null, now, runs);
 }
 
 /** A child in a release; `record` null: it's known but not enrolled, and reads No. */
