@@ -280,6 +280,34 @@ describe('late joiners', () => {
   });
 });
 
+describe('a location that was left out', () => {
+  it('is not tried again with the others: nobody there would be offered it', async () => {
+    await givenChildren('A1');
+    const { release, epoch, version } = await s.start({ ...OWN_PACE });
+    const open = await s.settle(release);
+    await s.say(open, 'A1', Failure);
+    const [place] = open.open;
+    if (place === undefined) throw new Error('nothing is open');
+    const failed = await s.rollout(release);
+    await s.change(release, setAside({ ...failed, open: [place] }, place, 'aborted', 'no', START));
+    const again = async (): Promise<number | undefined> => {
+      for (const partition of s.all)
+        await s.walk({ release, partition, kind: 'retry', epoch, location: '', version: version + 1 });
+      return (await s.children.head(open.tag, 'A1'))?.attempt;
+    };
+    expect(await again()).toBe(1);
+    await s.change(release, { ...(await s.rollout(release)), aside: [] });
+    expect(await again()).toBe(2);
+  });
+
+  it('is no wave of children that is still to come: who will be in it is not known', async () => {
+    await givenChildren('A1', 'A2');
+    const { release } = await s.start({ locations: { by: 'child' }, waves: { kind: 'shares', shares: [0.5, 1] } });
+    const open = await s.settle(release);
+    expect([open.open[0]?.id, await s.snapshots.isToCome(open, 'wave-2')]).toEqual(['wave-1', false]);
+  });
+});
+
 describe('taking a release back', () => {
   const back = (source: Rollout, location: string | null, n: number | null) =>
     s.start(
