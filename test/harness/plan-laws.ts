@@ -16,6 +16,7 @@ const MINUTE_MS = 60_000;
 const SAVED_MS = 5_000;
 /** What a release is, once its budget has been acted on. */
 const STOPPED = { hold: 'halted', abort: 'aborted', revert: 'reverting' } as const;
+const isTakenBack = ({ state }: Rollout): boolean => state === 'reverting' || state === 'reverted';
 
 export type Laws = Watcher & { ended(played: Played): void };
 
@@ -335,8 +336,8 @@ export function createLaws(scenario: Scenario): Laws {
         if (stage < child.stage) continue;
         const passed = gatePassed(rollout, { id: child.place, n: fleet.byTurns ? 0 : place }, stage, -1);
         const isOpen = fleet.isGateOpen(child, stage);
-        // Where all who are held are to be let through, a gate that had stayed shut opens too.
-        const isReleased = rollout.state === 'reverting' && rollout.plan.releaseHeld && location === undefined;
+        // Where all who are held are to be let through, a gate that had stayed shut opens too, and stays so.
+        const isReleased = isTakenBack(rollout) && rollout.plan.releaseHeld && location === undefined;
         hold(
           !passed || isOpen || isReleased,
           `gate ${stage} of ${child.place} lets ${child.id} through, and was never opened`,
