@@ -8,11 +8,15 @@ import { ReleaseStatus } from './status.ts';
 
 export type Used = { failed: number; lost: number; overdue: number; total: number };
 
+/** The marks of children who count as failed while they bear them. */
+export const countedMarks = ({ deadline }: Pick<Rules, 'deadline'>): number =>
+  deadline?.then === 'fail' ? MARK.lost | MARK.overdue : MARK.lost;
+
 /** What uses a budget up. A child that comes back gives it back; one that is both lost and overdue counts once. */
-export function usedBudget(counts: readonly Counts[], { deadline }: Pick<Rules, 'deadline'>): Used {
+export function usedBudget(counts: readonly Counts[], rules: Pick<Rules, 'deadline'>): Used {
   const sum = (of: (each: Counts) => number): number => counts.reduce((all, each) => all + of(each), 0);
   const failed = sum((each) => inRelease(each, ReleaseStatus.Failed));
-  const counted = deadline?.then === 'fail' ? MARK.lost | MARK.overdue : MARK.lost;
+  const counted = countedMarks(rules);
   return {
     failed,
     lost: sum((each) => marked(each, MARK.lost)),

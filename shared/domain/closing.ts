@@ -1,8 +1,8 @@
 /** When a location is through, and when all of the release is. */
-import { bothCounts } from './budget.ts';
+import { bothCounts, countedMarks } from './budget.ts';
 import { type Counts, ejected, ended, enrolled, inRelease, marked, underway } from './counts.ts';
 import type { Snapshot, Step } from './decide.ts';
-import { enrolledIn } from './gates.ts';
+import { enrolledIn, neededOf } from './gates.ts';
 import { MARK } from './marks.ts';
 import { isByTurns, isOnItsOwn } from './membership.ts';
 import { type OpenLocation, type Rollout, signalledStages } from './rollout.ts';
@@ -33,12 +33,11 @@ function isThrough(rollout: Rollout, location: OpenLocation, snapshot: Snapshot)
 
 /** Whether so many children have ended, as many of them well as the plan wants. */
 function hasEnded({ plan }: Rollout, counts: Counts, children: number): boolean {
-  const counted = plan.deadline?.then === 'fail' ? MARK.lost | MARK.overdue : MARK.lost;
-  const accounted = ended(counts) + marked(counts, counted);
+  const accounted = ended(counts) + marked(counts, countedMarks(plan));
   if (accounted < children) return false;
   // Where a child waits for no other, the budget alone says how many may fail.
   if (plan.by === 'child' && plan.stages === 'own-pace') return true;
-  return inRelease(counts, ReleaseStatus.Done) >= Math.ceil(plan.advance.quorum * children - 1e-9);
+  return inRelease(counts, ReleaseStatus.Done) >= neededOf(plan, children);
 }
 
 /** Somebody has the release or will get it, though nobody here does: in lockstep an empty location would hold them all. */

@@ -1,5 +1,6 @@
 /** When a stage ends in a location: the conditions of its gate, with their numbers. Operators are shown the same. */
 import { bucketsOf, type Counts, ejected, enrolled, entered, expectedIn, failedIn, passed } from './counts.ts';
+import type { Rules } from './plan.ts';
 import { type Condition, type OpenLocation, type Rollout } from './rollout.ts';
 import { quantile, valueOf } from './sketch.ts';
 
@@ -13,6 +14,13 @@ export type Requirement = {
   text: string;
 };
 
+/** What a share is off by in floating point. */
+const EPSILON = 1e-9;
+
+/** How many of so many children make the quorum. */
+export const neededOf = ({ advance }: Pick<Rules, 'advance'>, children: number): number =>
+  Math.ceil(advance.quorum * children - EPSILON);
+
 /** Children that must have passed a stage in a location, and those that have. */
 export function quorumOf(
   { plan }: Pick<Rollout, 'plan'>,
@@ -23,7 +31,7 @@ export function quorumOf(
   // Where nobody was there at its opening, those who came late are all that there is.
   if (children - ejected(counts) <= 0) {
     const of = Math.max(expectedIn(late, enrolled(late) - ejected(late), stage), 0);
-    return { passed: passed(late, stage), of, needed: Math.ceil(plan.advance.quorum * of - EPSILON) };
+    return { passed: passed(late, stage), of, needed: neededOf(plan, of) };
   }
   const own = expectedIn(counts, children - ejected(counts), stage);
   // A late joiner counts with its outcome, in the stages that it enters before the location leaves them.
@@ -31,11 +39,10 @@ export function quorumOf(
   const of = Math.max(own, 0) + latePassed + failedIn(late, stage);
   const has = passed(counts, stage) + latePassed;
   // Many who came late don't stand in for those who were there.
-  const ownMissing = Math.ceil(plan.advance.quorum * own - EPSILON) - passed(counts, stage);
-  const needed = Math.max(Math.ceil(plan.advance.quorum * of - EPSILON), has + ownMissing);
+  const ownMissing = neededOf(plan, own) - passed(counts, stage);
+  const needed = Math.max(neededOf(plan, of), has + ownMissing);
   return { passed: has, of, needed };
 }
-const EPSILON = 1e-9;
 
 /** All conditions of a stage's gate in a location, those that hold too. The gate opens only when each does. */
 export function requirementsOf(

@@ -4,7 +4,7 @@ import { underwayNotLost } from './closing.ts';
 import { type Counts, ejected, expectedIn, failedIn, inRelease, inStage, marked, underway } from './counts.ts';
 import { MARK } from './marks.ts';
 import type { LocationView, Snapshot } from './decide.ts';
-import { enrolledIn, requirementsOf } from './gates.ts';
+import { enrolledIn, neededOf, requirementsOf } from './gates.ts';
 import { isPaced, waveWaits } from './opening.ts';
 import { perMinute, roomFor, successesIn } from './pace.ts';
 import { rankRange, stageRank } from './record.ts';
@@ -201,7 +201,7 @@ function stageWaits(
 function quorumWaits({ plan }: Rollout, { id, children }: OpenLocation & { children: number }, counts: Counts): Wait[] {
   const of = children - ejected(counts);
   const done = inRelease(counts, ReleaseStatus.Done);
-  const missing = Math.ceil(plan.advance.quorum * of - 1e-9) - done;
+  const missing = neededOf(plan, of) - done;
   if (missing <= 0) return [];
   const failed = inRelease(counts, ReleaseStatus.Failed);
   const text = `${missing} more of ${of} children to be Done (${done} are, ${failed} failed)`;

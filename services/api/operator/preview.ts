@@ -1,12 +1,11 @@
 /** What a start would do: who gets it, in which order, when at the earliest, and what stands in its way. Nothing is changed. */
 import { inRelease, inStage } from '#domain/counts.ts';
-import { parseGoDuration } from '#domain/duration.ts';
 import { earliestTimes } from '#domain/model/earliest.ts';
+import { modelStagesOf } from '#domain/model/stages.ts';
 import { ALL, type Plan, waveSize } from '#domain/plan.ts';
 import type { Rollout } from '#domain/rollout.ts';
 import { ReleaseStatus, StageStatus } from '#domain/status.ts';
 import type { Strategy } from '#domain/strategy.ts';
-import { stagesOf } from '#domain/strategy-stages.ts';
 import type { Survey } from '#store/survey-store.ts';
 import { MAX_LOCATIONS } from '#store/order-store.ts';
 import { preview, type PreviewView, previewRequest, releaseIdParam } from '#wire/operator.ts';
@@ -137,16 +136,11 @@ function withWaves(plan: Plan, { locations }: Pick<Survey, 'locations'>) {
 
 /** Seconds after the start, if nobody fails, nobody is slow, and operators approve at once. */
 function earliest(plan: Plan, strategy: Strategy, locations: readonly Planned[], bundleBytes: number) {
-  const durations = strategy.stages.map(({ end_conditions: ends }) => {
-    const least = ends.find(({ name }) => name === 'minDuration')?.threshold;
-    return (least === undefined ? null : parseGoDuration(least)) ?? 0;
-  });
-  const stages = stagesOf(strategy).map((stage, i) => ({ ...stage, minDurationMs: durations[i] ?? 0 }));
   const isByChild = plan.locations.by === 'child';
   const children = locations.reduce((sum, { members }) => sum + members, 0);
   const found = earliestTimes({
     plan,
-    stages,
+    stages: modelStagesOf(strategy),
     locations: isByChild ? [{ id: ALL, children }] : locations.map(({ id, members }) => ({ id, children: members })),
     bundleBytes,
     maxTicks: MAX_TICKS,
