@@ -2,9 +2,13 @@
  * A shape as its edges. Over each of its edges lies a strip down to a line below the shape; counted with their signs, the
  * strips of upper edges and lower ones leave the shape itself. So areas and overlaps are sums over edges, or pairs of them,
  * that no spelling can upset: holes, shared borders and touching corners need no cases, and nothing can throw.
+ *
+ * Own, as turf's `intersect` (polyclip-ts) takes over ten times as long for a child and for a plan, cannot be stopped, and
+ * as no library says whether an area crosses itself: see ADR 17.
  */
 import type { Box, Part, Point } from './rings.ts';
 import { areaUnder, type Floor, floorAt } from './sphere.ts';
+import { HAIR, SLIVER } from './tolerances.ts';
 
 /** From west to east; upright edges have nothing below them and are left out. The sign is 1 where the shape lies below. */
 type Edge = { number: number; x1: number; y1: number; x2: number; y2: number; sign: 1 | -1 };
@@ -17,7 +21,7 @@ export type Edges = {
   /** Of a strip. */
   width: number;
 };
-/** How many more pairs of edges may be looked at: a shape can be drawn so that it would take hours. */
+/** How many more pairs of edges may be compared: a shape can be drawn so that it would take hours. */
 export type Work = { left: number };
 
 const UNLIMITED: Work = { left: Infinity };
@@ -26,10 +30,6 @@ const FEW = 32;
 const STRIPS_PER_EDGE = 3;
 /** What it costs to see that two edges don't pass over the same longitudes, in pairs that do. */
 const GLANCE = 1 / 16;
-/** Degrees, about 0.1 mm: a point so near to a border lies on it. */
-const HAIR = 1e-9;
-/** Of a box's width: rounding, not a gap. */
-const ROUNDING = 1e-9;
 
 const at = ({ x1, y1, x2, y2 }: Edge, x: number): number => (x === x2 ? y2 : y1 + ((y2 - y1) * (x - x1)) / (x2 - x1));
 
@@ -83,28 +83,34 @@ function areaAbove(width: number, y1: number, y2: number, floor: Floor): number 
   return areaUnder((width * (high - floor.y)) / (high - low), high, floor.y, floor);
 }
 
-/** The m² between a floor and the lower one of two lines, from `e1` to `e2` and from `f1` to `f2`. */
-function areaUnderBoth(width: number, e1: number, e2: number, f1: number, f2: number, floor: Floor): number {
-  const left = f1 - e1;
-  const right = f2 - e2;
-  if (left >= 0 && right >= 0) return areaAbove(width, e1, e2, floor);
-  if (left <= 0 && right <= 0) return areaAbove(width, f1, f2, floor);
+/** The latitudes of a piece of an edge at its two ends. */
+type Piece = { y1: number; y2: number };
+
+/** The m² between a floor and the lower one of two lines over the same longitudes. */
+function areaUnderBoth(width: number, e: Piece, f: Piece, floor: Floor): number {
+  const left = f.y1 - e.y1;
+  const right = f.y2 - e.y2;
+  if (left >= 0 && right >= 0) return areaAbove(width, e.y1, e.y2, floor);
+  if (left <= 0 && right <= 0) return areaAbove(width, f.y1, f.y2, floor);
   const share = left / (left - right);
-  const crossing = e1 + (e2 - e1) * share;
+  const crossing = e.y1 + (e.y2 - e.y1) * share;
   return (
-    areaAbove(width * share, left > 0 ? e1 : f1, crossing, floor) +
-    areaAbove(width * (1 - share), crossing, left > 0 ? f2 : e2, floor)
+    areaAbove(width * share, left > 0 ? e.y1 : f.y1, crossing, floor) +
+    areaAbove(width * (1 - share), crossing, left > 0 ? f.y2 : e.y2, floor)
   );
 }
 
+/** `shift`: by how many degrees to move the first shape. `south`: a latitude below which one of the two has nothing. */
+type Sharing = { shift: number; south: number; work?: Work | undefined };
+
 /**
- * The m² that two shapes share, `a` moved by `shift` degrees, above a latitude below which one of them has nothing. Of a
- * shape with itself it is that shape's own area, unless it covers a place twice or inside out: then it is greater.
+ * The m² that two shapes share. Of a shape with itself it is that shape's own area, unless it covers a place twice or
+ * inside out: then it is greater.
  */
-export function sharedArea(a: Edges, shift: number, b: Edges, south: number, work: Work = UNLIMITED): number {
-  if (a.all.length > b.all.length) return sharedArea(b, -shift, a, south, work);
+export function sharedArea(a: Edges, b: Edges, { shift, south, work = UNLIMITED }: Sharing): number {
+  if (a.all.length > b.all.length) return sharedArea(b, a, { shift: -shift, south, work });
   const floor = floorAt(south);
-  // Each pair of edges counts twice there, but need be looked at but once.
+  // Each pair of edges counts twice there, but need be compared only once.
   const itself = a === b && shift === 0;
   let sum = 0;
   for (const e of a.all) {
@@ -122,10 +128,10 @@ export function sharedArea(a: Edges, shift: number, b: Edges, south: number, wor
         const east = to < f.x2 ? to : f.x2;
         if (west >= east || (f.y1 <= south && f.y2 <= south) || (itself && f.number < e.number)) continue;
         work.left--;
-        const e1 = at(e, west - shift);
-        const e2 = at(e, east - shift);
+        const pieceE = { y1: at(e, west - shift), y2: at(e, east - shift) };
+        const pieceF = { y1: at(f, west), y2: at(f, east) };
         const times = itself && e !== f ? 2 : 1;
-        sum += times * e.sign * f.sign * areaUnderBoth(east - west, e1, e2, at(f, west), at(f, east), floor);
+        sum += times * e.sign * f.sign * areaUnderBoth(east - west, pieceE, pieceF, floor);
       }
     }
   }
@@ -151,7 +157,7 @@ export function widthInside(edges: Edges, [west, south, east, north]: Box): numb
       else if (at(edge, x1) > south || at(edge, x2) > south) return null;
     }
   }
-  return sum <= (east - west) * ROUNDING ? 0 : sum;
+  return sum <= (east - west) * SLIVER ? 0 : sum;
 }
 
 function isInside(edges: Edges, x: number, y: number): boolean {

@@ -1,14 +1,12 @@
 /** What is wrong with the geography of a plan: every fault at once, with its path as a user writes the plan. */
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import type { Position } from '#domain/area.ts';
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import { ALL, type Plan, type Polygonal, type Region } from '#domain/plan.ts';
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import type { Finding } from '#domain/strategy.ts';
+import type { Position } from '#domain/child/area.ts';
+import { ALL, type Plan, type Polygonal, type Region } from '#domain/plan/plan.ts';
+import type { Finding } from '#domain/strategy/strategy.ts';
 import { createBoxIndex } from './boxes.ts';
 import type { Work } from './edges.ts';
 import { OWN_LOCATION } from './locator.ts';
 import { overlapArea, type Shape, shapeOf } from './polygons.ts';
+import { OVERLAP } from './tolerances.ts';
 
 const MAX_REGIONS = 10_000;
 const MAX_POINTS = 100_000;
@@ -18,8 +16,6 @@ const LONGITUDE = [-180, 540] as const;
 const NAME = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u;
 /** Other locations, and groups of them, are called so. */
 const RESERVED = [OWN_LOCATION, 'wave-'];
-/** Of the smaller region. Borders that were simplified or rounded separately share less than that. */
-const MAX_OVERLAP = 1e-6;
 /** Pairs of edges, some ten seconds. A million points take half of it; a comb of 100,000 teeth would take an hour. */
 const MAX_WORK = 1e8;
 const TOO_INTRICATE = 'too intricate to be checked: simplify the borders';
@@ -85,7 +81,7 @@ function* overlaps(shapes: readonly (Shape | null)[], work: Work): Generator<[nu
         const before = i < j && work.left >= 0 && !seen.has(i) ? shapes[i] : null;
         if (!shape || !before) return other !== null;
         seen.add(i);
-        const most = MAX_OVERLAP * Math.min(shape.area(), before.area());
+        const most = OVERLAP * Math.min(shape.area(), before.area());
         if (overlapArea(shape, before, work) > most && work.left >= 0) other = i;
         return other !== null;
       });

@@ -1,6 +1,9 @@
 /**
  * The globe in cells that are about square: rows of equal height, and in each row as many columns as fit round it. Every
  * point lies in exactly one cell, and a cell's id says where: `n52.6e13.3` is the one around 52.6 N, 13.3 E.
+ *
+ * Own, as the cells of @turf/square-grid are equally wide in degrees, so narrow near the poles, leave out the poles and a
+ * strip at 180 degrees, and have no ids (ADR 17).
  */
 import { normalLongitude, type Point } from './rings.ts';
 import { KM_PER_DEGREE } from './sphere.ts';

@@ -1,12 +1,11 @@
 /** Which location of a release's plan a child belongs to. */
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import type { Rings } from '#domain/area.ts';
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import { ALL, type Locations } from '#domain/plan.ts';
+import type { Rings } from '#domain/child/area.ts';
+import { ALL, type Locations } from '#domain/plan/plan.ts';
 import { createBoxIndex } from './boxes.ts';
 import { cellMiddle, cellOf } from './grid.ts';
 import { middleOf, type Shape, shapeOf, shareWithin, soundShapeOf } from './polygons.ts';
 import type { Point } from './rings.ts';
+import { SLIVER } from './tolerances.ts';
 
 export type Located = { location: string } | { outside: true };
 type Child = { id: string; area: Rings };
@@ -18,8 +17,6 @@ export type Locator = {
 
 /** The location of a child outside every region. No region may be called so. */
 export const OWN_LOCATION = 'child:';
-/** Of a child's area: a region must hold so much more than another one to come before it. */
-const TIE = 1e-9;
 
 /** Made once for many children: regions are made ready and put into an index. They don't overlap: `geoFaults` sees to it. */
 export function createLocator(locations: Locations): Locator {
@@ -65,8 +62,9 @@ function createFinder(shapes: readonly Shape[]): (child: Shape) => number {
       const shape = shapes[item];
       const share = shape ? shareWithin(child, shape) : 0;
       // What holds more than half of it leaves less for any other.
-      if (share > 0.5 + TIE) return item;
-      if (share > (best.item < 0 ? 0 : best.share + TIE)) Object.assign(best, { item, share });
+      if (share > 0.5 + SLIVER) return item;
+      // Not by rounding alone does one come before another that is listed first.
+      if (share > (best.item < 0 ? 0 : best.share + SLIVER)) Object.assign(best, { item, share });
     }
     return best.item;
   };

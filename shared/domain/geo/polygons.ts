@@ -1,11 +1,12 @@
 /**
  * What areas have in common, right with holes and across the antimeridian, however they are spelled. Nothing throws: an
  * area that is but a point or a line, or that crosses itself, stands for a point, its middle.
+ *
+ * Own, as for turf two areas with a common border intersect, an area over two parts that touch is within neither, and a
+ * corner that rounding has put a hair beside a border touches nothing (ADR 17).
  */
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import type { Rings } from '#domain/area.ts';
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import type { Polygonal } from '#domain/plan.ts';
+import type { Rings } from '#domain/child/area.ts';
+import type { Polygonal } from '#domain/plan/plan.ts';
 import { areaUnderEdges, type Edges, edgesOf, holdsPoint, sharedArea, widthInside, type Work } from './edges.ts';
 import {
   type Box,
@@ -15,11 +16,11 @@ import {
   partsOf,
   type Point,
   shiftsOnto,
-  THIN,
   TURN,
   unionOf,
 } from './rings.ts';
 import { boxArea } from './sphere.ts';
+import { CROSSING, HAIR, SLIVER } from './tolerances.ts';
 
 /** An area made ready to be compared; what takes time is worked out when it is first asked for. */
 export type Shape = {
@@ -32,13 +33,6 @@ export type Shape = {
   /** Its middle, if there is such a defect: it stands for that point. */
   readonly point: () => Point | null;
 };
-
-/** Of the smaller area: two that share no more only touch. */
-const SLIVER = 1e-9;
-/** Of its own area: what covers no more of it twice or inside out doesn't cross itself. */
-const CROSSING = 1e-7;
-/** Degrees, about 0.1 mm: what is no further away touches. */
-const HAIR = 1e-9;
 
 function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined;
@@ -53,14 +47,14 @@ export function shapeOf(area: Rings | Polygonal, work?: Work): Shape {
   const defect = once(() => {
     if (box[2] - box[0] > TURN) return 'crossing';
     const boxes = parts.reduce((sum, part) => sum + boxArea(part.box), 0);
-    const squared = sharedArea(edges(), 0, edges(), box[1], work);
-    if (squared <= THIN * boxes) return 'flat';
+    const squared = sharedArea(edges(), edges(), { shift: 0, south: box[1], work });
+    if (squared <= SLIVER * boxes) return 'flat';
     return squared - covered() > CROSSING * squared ? 'crossing' : null;
   });
   return { box, parts, edges, area: covered, defect, point: once(() => (defect() ? meanPoint(parts) : null)) };
 }
 
-/** Of a plan, whose areas `geoFaults` has looked at: to look again would take longer than to locate a fleet. */
+/** Of a plan, whose areas `geoFaults` has checked: to check again would take longer than to locate a fleet. */
 export const soundShapeOf = (area: Polygonal): Shape => ({ ...shapeOf(area), defect: () => null, point: () => null });
 
 function meanPoint(parts: readonly Part[]): Point {
@@ -96,9 +90,9 @@ export const areaOf = (shape: Shape): number => (shape.point() ? 0 : shape.area(
 /** In m². */
 export function overlapArea(a: Shape, b: Shape, work?: Work): number {
   if (shiftsOnto(a.box, b.box).length === 0 || a.point() || b.point()) return 0;
-  const floor = Math.max(a.box[1], b.box[1]);
+  const south = Math.max(a.box[1], b.box[1]);
   let sum = 0;
-  for (const shift of shiftsOnto(a.box, b.box)) sum += sharedArea(a.edges(), shift, b.edges(), floor, work);
+  for (const shift of shiftsOnto(a.box, b.box)) sum += sharedArea(a.edges(), b.edges(), { shift, south, work });
   return Math.max(0, sum);
 }
 
@@ -111,7 +105,7 @@ export function contains(shape: Shape, [x, y]: Point): boolean {
   return shifts.some((shift) => only !== null || holdsPoint(shape.edges(), x + shift, y));
 }
 
-/** Whether a shape's whole box lies inside another shape, or outside; null: only a closer look can tell. */
+/** Whether a shape's whole box lies inside another shape, or outside; null: only its edges can tell. */
 function boxIn({ box }: Shape, shape: Shape): boolean | null {
   if (shape.point()) return null;
   const [west, south, east, north] = around(box);

@@ -1,6 +1,10 @@
-/** GeoJSON rings as points in a plane: longitudes go on where the globe does, so an area is never torn at 180 degrees. */
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import type { Position } from '#domain/area.ts';
+/**
+ * GeoJSON rings as points in a plane: longitudes go on where the globe does, so an area is never torn at 180 degrees. Own,
+ * as turf knows neither the antimeridian nor the poles, and its centre of mass counts holes as ground (ADR 17).
+ */
+import { bbox } from '@turf/bbox';
+import type { Position } from '#domain/child/area.ts';
+import { SLIVER } from './tolerances.ts';
 
 export type Point = readonly [x: number, y: number];
 /** In degrees. The east may lie past 180: [170, -5, 190, 5] is 20 degrees wide. */
@@ -11,30 +15,17 @@ export type Part = { readonly box: Box; readonly rings: readonly (readonly Point
 export const TURN = 360;
 /** An edge that spans more crosses the antimeridian. */
 const HALF_TURN = 180;
-/** What is thinner, for its box, is a line or a point that rounding has spread. */
-export const THIN = 1e-9;
 
-export const boxOf = (points: readonly Point[]): Box => {
-  let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
-  for (const [x, y] of points) {
-    if (x < west) west = x;
-    if (x > east) east = x;
-    if (y < south) south = y;
-    if (y > north) north = y;
-  }
-  return [west, south, east, north];
-};
+const boxOf = (points: Point[]): Box => bbox({ type: 'LineString', coordinates: points as [number, number][] }) as Box;
 
-export const unionOf = (boxes: readonly Box[]): Box => {
-  let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
-  for (const box of boxes) {
-    if (box[0] < west) west = box[0];
-    if (box[1] < south) south = box[1];
-    if (box[2] > east) east = box[2];
-    if (box[3] > north) north = box[3];
-  }
-  return [west, south, east, north];
-};
+const NOTHING: Box = [Infinity, Infinity, -Infinity, -Infinity];
+const union = (a: Box, b: Box): Box => [
+  Math.min(a[0], b[0]),
+  Math.min(a[1], b[1]),
+  Math.max(a[2], b[2]),
+  Math.max(a[3], b[3]),
+];
+export const unionOf = (boxes: readonly Box[]): Box => boxes.reduce(union, NOTHING);
 
 /** Area and first moments in square degrees, about the ring's first point: far from the origin they would lose digits. */
 export function moments(ring: readonly Point[]): { area: number; x: number; y: number } {
@@ -52,9 +43,10 @@ export function moments(ring: readonly Point[]): { area: number; x: number; y: n
   return { area: sum.area, x: sum.x + x0 * sum.area, y: sum.y + y0 * sum.area };
 }
 
-function isThin(ring: readonly Point[]): boolean {
+/** A line or a point that rounding has spread. */
+function isThin(ring: Point[]): boolean {
   const [west, south, east, north] = boxOf(ring);
-  return Math.abs(moments(ring).area) <= THIN * (east - west) * (north - south);
+  return Math.abs(moments(ring).area) <= SLIVER * (east - west) * (north - south);
 }
 
 /**
@@ -101,7 +93,7 @@ const shifted = (points: readonly Point[], by: number): readonly Point[] =>
 const shiftedBox = ([west, south, east, north]: Box, by: number): Box => [west + by, south, east + by, north];
 
 function partOf(polygon: readonly (readonly Position[])[]): Part {
-  let box: Box = [Infinity, Infinity, -Infinity, -Infinity];
+  let box = NOTHING;
   const rings = polygon.map((ring, r) => {
     const points = unwrap(ring);
     const own = boxOf(points);
@@ -109,7 +101,7 @@ function partOf(polygon: readonly (readonly Position[])[]): Part {
     const by =
       r === 0 ? turnsTo(own[0], -HALF_TURN) : turnsTo((own[0] + own[2]) / 2, (box[0] + box[2]) / 2 - HALF_TURN);
     // Also of its holes: if one sticks out, that must be seen.
-    box = unionOf([box, shiftedBox(own, by)]);
+    box = union(box, shiftedBox(own, by));
     const counterclockwise = moments(points).area >= 0;
     return shifted(counterclockwise === (r === 0) ? points : points.toReversed(), by);
   });

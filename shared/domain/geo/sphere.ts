@@ -1,18 +1,22 @@
-/** Measures on the globe, taken as a sphere. */
+/**
+ * Measures on the globe, taken as a sphere. Own are areas under a line: @turf/area takes another line between two points
+ * than the one that GeoJSON has, so its areas of two halves don't add up to that of the whole (ADR 17).
+ */
+import { distance } from '@turf/distance';
+import { earthRadius } from '@turf/helpers';
 import type { Box, Point } from './rings.ts';
 
-/** The mean radius. */
-const RADIUS_KM = 6371.0088;
+const RADIUS_KM = earthRadius / 1000;
 const DEGREE = Math.PI / 180;
 export const KM_PER_DEGREE = RADIUS_KM * DEGREE;
 /** Of a strip that is one degree of longitude wide and 1 high, where height is a difference of sines of latitudes. */
-const STRIP_M2 = (RADIUS_KM * 1000) ** 2 * DEGREE;
+const STRIP_M2 = earthRadius ** 2 * DEGREE;
 
 /** The great circle between two points (longitude, latitude). */
 export function distanceKm(from: Point, to: Point): number {
-  const [x1, y1, x2, y2] = [from[0] * DEGREE, from[1] * DEGREE, to[0] * DEGREE, to[1] * DEGREE];
-  const chord = Math.sin((y2 - y1) / 2) ** 2 + Math.cos(y1) * Math.cos(y2) * Math.sin((x2 - x1) / 2) ** 2;
-  return 2 * RADIUS_KM * Math.asin(Math.min(1, Math.sqrt(chord)));
+  const km = distance([...from], [...to]);
+  // Turf takes the root of what rounding may leave below 0 where two points lie opposite to one another.
+  return Number.isNaN(km) ? Math.PI * RADIUS_KM : km;
 }
 
 /** A latitude from which heights are measured; its sine and cosine are wanted for each of many edges. */

@@ -1,8 +1,6 @@
 /** Whether a child gets a release, and whether two releases may be meant for the same child. */
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import type { Rings } from '#domain/area.ts';
-// oxlint-disable-next-line no-restricted-imports -- The domain itself.
-import type { Target } from '#domain/plan.ts';
+import type { Rings } from '#domain/child/area.ts';
+import type { Target } from '#domain/plan/plan.ts';
 import { share01 } from './hash.ts';
 import { intersects, isWithin, shapeOf, soundShapeOf, touches } from './polygons.ts';
 
@@ -28,7 +26,7 @@ export function createTarget(target: Target): (child: Child) => boolean {
     case 'share':
       return ({ id }) => isOfShare(target, id);
     case 'done':
-      // Who is Done with the other release says its record: whoever walks over that finds only these.
+      // Whether a child is Done with the other release is in its record: the job that reads the records finds only these.
       return () => true;
   }
 }

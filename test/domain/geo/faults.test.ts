@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Position } from '#domain/area.ts';
+import type { Position } from '#domain/child/area.ts';
 import { geoFaults } from '#domain/geo/faults.ts';
-import type { Locations, Order, Polygonal, Region, Target } from '#domain/plan.ts';
+import type { Locations, Order, Polygonal, Region, Target } from '#domain/plan/plan.ts';
 
 const box = (west: number, south: number, east: number, north: number): Position[] => [
   [west, south],
@@ -377,6 +377,25 @@ describe('regions', () => {
     ['only their bounds', multi([box(0, 0, 1, 1)], [box(8, 8, 9, 9)]), polygon(box(4, 4, 5, 5))],
   ])('that share %s are fine', (_, a, b) => {
     expect(pairs(a, b)).toEqual([]);
+  });
+
+  it('whose overlap would take too long to check are refused', () => {
+    const comb = (teeth: number, west: number, south: number): Polygonal => {
+      const points = Array.from({ length: teeth }, (_, i): Position => [west + (i % 2) * 40, south + (i * 30) / teeth]);
+      return polygon([...points, [west - 1, south + 30], [west - 1, south], [west, south]]);
+    };
+    // Enough to check each of them, but not for what they share.
+    const faults = (west: number): string[] =>
+      geoFaults(
+        {
+          target: everyone,
+          locations: regions({ name: 'a', area: comb(300, 0, 0) }, { name: 'b', area: comb(320, west, 0.03) }),
+          order: joining,
+        },
+        800_000,
+      ).map(({ message }) => message);
+    expect(faults(100)).toEqual([]);
+    expect(faults(0)).toEqual(['too intricate to be checked: simplify the borders']);
   });
 
   const grid = (size: number): Region[] =>

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Position, Rings } from '#domain/area.ts';
+import type { Position, Rings } from '#domain/child/area.ts';
 import { cellMiddle, cellOf } from '#domain/geo/grid.ts';
 import { createLocator, locationMiddle } from '#domain/geo/locator.ts';
 import { middleOf, shapeOf } from '#domain/geo/polygons.ts';
 import { distanceKm } from '#domain/geo/sphere.ts';
-import type { Locations, Polygonal, Region } from '#domain/plan.ts';
+import type { Locations, Polygonal, Region } from '#domain/plan/plan.ts';
 
 const box = (west: number, south: number, east: number, north: number): Position[] => [
   [west, south],

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Position, Rings } from '#domain/area.ts';
+import type { Position, Rings } from '#domain/child/area.ts';
 import { share01 } from '#domain/geo/hash.ts';
 import { createTarget, mayOverlap } from '#domain/geo/target.ts';
-import type { Polygonal, Target } from '#domain/plan.ts';
+import type { Polygonal, Target } from '#domain/plan/plan.ts';
 
 const box = (west: number, south: number, east: number, north: number): Position[] => [
   [west, south],

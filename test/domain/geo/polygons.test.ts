@@ -1,7 +1,7 @@
 import { area as turfArea, booleanPointInPolygon, featureCollection, intersect, polygon } from '@turf/turf';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Position, Rings } from '#domain/area.ts';
+import type { Position, Rings } from '#domain/child/area.ts';
 import {
   areaOf,
   boundsOf,
@@ -15,7 +15,7 @@ import {
 } from '#domain/geo/polygons.ts';
 import { normalLongitude } from '#domain/geo/rings.ts';
 import { distanceKm } from '#domain/geo/sphere.ts';
-import type { Polygonal } from '#domain/plan.ts';
+import type { Polygonal } from '#domain/plan/plan.ts';
 
 const box = (west: number, south: number, east: number, north: number): Position[] => [
   [west, south],
@@ -461,6 +461,28 @@ describe('two areas', () => {
     );
   });
 
+  it('touch where a corner lies on a slope, whatever rounding makes of it', () => {
+    const part = degrees(0.01, 0.99);
+    fc.assert(
+      fc.property(degrees(-150, 150), degrees(-50, 50), degrees(0.1, 3), part, (x, y, slope, along) => {
+        const corner: Position = [x + 10 * along, y + 10 * slope * along];
+        const above = shapeOf([
+          [
+            [x, y],
+            [x + 10, y + 10 * slope],
+            [x, y + 10 * slope],
+            [x, y],
+          ],
+        ]);
+        const below = shapeOf([[corner, [corner[0] - 1, corner[1] - 9], [corner[0] + 9, corner[1] - 9], corner]]);
+        const child = shapeOf([[corner, corner, corner, corner]]);
+        // A child that is that point is within both: they must not be said to be apart.
+        expect(isWithin(child, above) && isWithin(child, below)).toBe(true);
+        expect(touches(above, below) && touches(below, above)).toBe(true);
+      }),
+    );
+  });
+
   it('never throw, whatever the rings', () => {
     const point = fc.tuple(fc.integer({ min: -180, max: 540 }), fc.integer({ min: -90, max: 90 }));
     const ring = fc.array(point, { minLength: 3, maxLength: 9 }).map((points): Position[] => [...points, points[0]!]);
@@ -599,5 +621,19 @@ describe('distances', () => {
     ['nowhere', [5, 5], [5, 5], 0],
   ])('%s', (_, from, to, km) => {
     expect(Math.round(distanceKm(from, to))).toBe(km);
+  });
+
+  it('are numbers to the other side of the globe too, from wherever', () => {
+    fc.assert(
+      fc.property(degrees(-180, 180), degrees(-90, 90), (x, y) => {
+        expect(distanceKm([x, y], [x - 180, -y])).toBeCloseTo(Math.PI * 6371.0088, 3);
+      }),
+      { numRuns: 1_000 },
+    );
+    // Here turf has none.
+    expect(distanceKm([-141.15238666534424, 83.32999527454376], [-321.15238666534424, -83.32999527454376])).toBeCloseTo(
+      Math.PI * 6371.0088,
+      3,
+    );
   });
 });
