@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/harness/global-setup.ts'],
+    globalSetup: ['test/harness/redis/global-setup.ts'],
     pool: 'forks',
     // Most of a test's time is waiting for other processes.
     maxWorkers: 4,

@@ -9,15 +9,31 @@ import { bundle } from './parts/bundle.ts';
 import { cost } from './parts/cost.ts';
 import { enrol } from './parts/enrol.ts';
 import { endStage } from './parts/end-stage.ts';
+import { geo } from './parts/geo.ts';
 import { join } from './parts/join.ts';
-import { hold } from './parts/hold.ts';
+import { longPoll } from './parts/long-poll.ts';
 import { memory } from './parts/memory.ts';
 import { mixed } from './parts/mixed.ts';
 import { result } from './parts/result.ts';
 import { poll } from './parts/poll.ts';
 import { signal } from './parts/signal.ts';
+import { tick } from './parts/tick.ts';
 
-const PARTS: readonly Part[] = [poll, endStage, join, result, bundle, memory, enrol, signal, mixed, hold, cost];
+const PARTS: readonly Part[] = [
+  poll,
+  endStage,
+  join,
+  result,
+  bundle,
+  memory,
+  enrol,
+  signal,
+  tick,
+  mixed,
+  longPoll,
+  cost,
+  geo,
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

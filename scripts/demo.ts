@@ -9,12 +9,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readReleaseFolder } from '#bundle/release-folder.ts';
-import { type Client, createClient, releaseForm } from '#services/cli/client.ts';
-import { watchRelease } from '#services/cli/watch.ts';
-import { renderFleet } from '#services/simulator/command.ts';
-import { startFleet } from '#services/simulator/fleet.ts';
-import { BERLIN } from '#services/simulator/places.ts';
-import type { ReleaseView } from '#wire/operator.ts';
+import { type Client, createClient, releaseForm } from '#bin/cli/client.ts';
+import { watchRelease } from '#bin/cli/watch.ts';
+import { renderFleet } from '#bin/simulate/command.ts';
+import { startFleet } from '#bin/simulate/fleet.ts';
+import { BERLIN } from '#bin/simulate/areas.ts';
+import type { ReleaseView } from '#wire/operator/responses.ts';
 
 const CHILDREN = 200;
 /** Children's time runs so many times faster than real children's. */

@@ -1,7 +1,7 @@
 /** The naive pipeline's worker: one job is one result is one call of the same Lua; concurrency 50. */
 import { createServer } from 'node:http';
 import { Worker } from 'bullmq';
-import { createKeys } from '#store/keys.ts';
+import { createKeys } from '#store/layout/keys.ts';
 import { createStores } from '#store/stores.ts';
 import { PARTITIONS } from '../lib/populate.ts';
 import { STAGES } from '../lib/release.ts';
@@ -9,15 +9,15 @@ import { messageOf, sharedConnection } from './naive.ts';
 
 const connection = await sharedConnection();
 const { children, releases } = createStores(connection, createKeys('uc'), PARTITIONS);
-const tags = new Map<string, string>();
+const shortIds = new Map<string, string>();
 const worker = new Worker(
   'naive',
   async (job) => {
     const message = messageOf(job.data, STAGES);
-    const { release } = message;
-    const tag = tags.get(release) ?? (await releases.rollout(release))?.tag ?? '';
-    tags.set(release, tag);
-    await children.apply({ release, tag }, message);
+    const { id, release } = message;
+    const shortId = shortIds.get(release) ?? (await releases.rollout(release))?.shortId ?? '';
+    shortIds.set(release, shortId);
+    await children.applyAll(children.partition(id), [{ ...message, shortId }]);
   },
   { connection, prefix: 'naive', concurrency: 50 },
 );

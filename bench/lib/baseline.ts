@@ -5,4 +5,5 @@ export const startBaseline = (
   stack: AsyncDisposableStack,
   kind: 'koa' | 'http',
   answer: string,
-): Promise<{ port: number }> => startNode(stack, 'subject', 'bench/baselines/server.ts', {}, [kind, answer]);
+): Promise<{ port: number }> =>
+  startNode(stack, 'subject', { file: 'bench/baselines/server.ts', env: {}, args: [kind, answer] });

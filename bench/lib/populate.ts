@@ -1,10 +1,11 @@
 /** Children put straight into Redis, as workers would: for fleets that would take minutes to join over HTTP. */
+import { untilReady } from '#store/connection/client.ts';
 import { pollDigest } from '#services/api/child/poll-digest.ts';
 import { partitionOf } from '#domain/ids.ts';
-import type { Join } from '#store/child-store.ts';
-import { packArea } from '#store/area-codec.ts';
-import { createKeys } from '#store/keys.ts';
-import { connectRedis, untilReady } from '#store/redis.ts';
+import type { JoinMessage } from '#domain/child/messages.ts';
+import { packArea } from '#store/children/area-codec.ts';
+import { createKeys } from '#store/layout/keys.ts';
+import { connectRedis } from '#store/connection/redis.ts';
 import { createStores } from '#store/stores.ts';
 import { areaOf, longId, pollBody } from '../load/bodies.ts';
 
@@ -27,9 +28,9 @@ export async function openRedis(stack: AsyncDisposableStack, url: string) {
 export async function populate({ client, children }: Redis, prefix: string, from: number, to: number): Promise<void> {
   const [seconds] = await client.time();
   const at = Number(seconds) * 1000;
-  const batches = new Map<number, Join[]>();
+  const batches = new Map<number, JoinMessage[]>();
   let running: Promise<unknown>[] = [];
-  const send = async (p: number, batch: Join[]): Promise<void> => {
+  const send = async (p: number, batch: JoinMessage[]): Promise<void> => {
     running.push(children.joinAll(p, batch));
     if (running.length < CALLS_AT_ONCE) return;
     await Promise.all(running);
@@ -41,7 +42,7 @@ export async function populate({ client, children }: Redis, prefix: string, from
     const batch = batches.get(p) ?? [];
     batches.set(p, batch);
     const area = packArea(JSON.parse(areaOf(n)) as [number, number][][]);
-    batch.push({ id, at: at - (n % 1000), area, digest: pollDigest(pollBody(id, n), id), childCount: 0 });
+    batch.push({ kind: 'join', id, at: at - (n % 1000), area, digest: pollDigest(pollBody(id, n), id), childCount: 0 });
     if (batch.length < AT_ONCE) continue;
     batches.set(p, []);
     await send(p, batch);
@@ -52,14 +53,15 @@ export async function populate({ client, children }: Redis, prefix: string, from
 
 /** As if each of the children had fetched the release's files: all are Doing, in their first stage. */
 export async function downloadAll({ children, releases }: Redis, prefix: string, to: number, release: string) {
-  const ref = { release, tag: (await releases.rollout(release))?.tag ?? '' };
+  const shortId = (await releases.rollout(release))?.shortId ?? '';
   const ids = Array.from({ length: to }, (_, n) => longId(prefix, n));
   for (const [p, mine] of Map.groupBy(ids, (id) => partitionOf(id, PARTITIONS)))
     for (let i = 0; i < mine.length; i += AT_ONCE)
       await children.applyAll(
         p,
-        ref,
-        mine.slice(i, i + AT_ONCE).map((id) => ({ id, at: '', attempt: '', reports: [] })),
+        mine
+          .slice(i, i + AT_ONCE)
+          .map((id) => ({ kind: 'result', id, release, shortId, at: null, attempt: null, reports: [] })),
       );
 }
 

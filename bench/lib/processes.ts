@@ -1,4 +1,5 @@
 /** Processes under measurement and beside it, each on a core of its own where the system lets us say so. */
+import { untilReady } from '#store/connection/client.ts';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '#test/harness/free-port.ts';
 import { findRedisServer } from '#services/all/embedded-redis.ts';
-import { connectRedis, untilReady } from '#store/redis.ts';
+import { connectRedis } from '#store/connection/redis.ts';
 
 export const TOKEN = 'bench-operator-token';
 const READY_WITHIN_MS = 20_000;
@@ -68,9 +69,7 @@ export async function startRedisServer(
 export async function startNode(
   stack: AsyncDisposableStack,
   place: Place,
-  file: string,
-  env: Record<string, string>,
-  args: readonly string[] = [],
+  { file, env, args = [] }: { file: string; env: Record<string, string>; args?: readonly string[] },
 ): Promise<{ url: string; port: number; pid: number }> {
   const port = await freePort();
   const flags = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
@@ -117,8 +116,8 @@ export async function startManager(
   env: Record<string, string> = {},
 ): Promise<Roles> {
   const settings = { REDIS_URL: redis, ...env };
-  const api = await startNode(stack, 'subject', 'services/api/main.ts', settings);
-  const { pid: worker } = await startNode(stack, 'rest', 'workers/intake/main.ts', settings);
-  await startNode(stack, 'rest', 'workers/scheduler/main.ts', settings);
+  const api = await startNode(stack, 'subject', { file: 'services/api/main.ts', env: settings });
+  const { pid: worker } = await startNode(stack, 'rest', { file: 'workers/main.ts', env: settings });
+  await startNode(stack, 'rest', { file: 'workers/scheduler/main.ts', env: settings });
   return { ...api, worker, redis };
 }

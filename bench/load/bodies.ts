@@ -22,7 +22,9 @@ const summaryOf = (stage: string, status: number): string =>
   `{"stage_name":"${stage}","status":${status},"proxy_times":${TIMES},"f1_times_summary":${TIMES},` +
   `"f2_times_summary":${TIMES},"f1_err_rate":0.001,"f2_err_rate":0.002}`;
 
-export const resultBody = (id: string, release: string, stage: string, status: number, next: string): string =>
+type Report = { stage: string; status: number; next: string };
+
+export const resultBody = (id: string, release: string, { stage, status, next }: Report): string =>
   `{"id":"${id}","release_id":"${release}","stage_summaries":[${summaryOf(stage, status)}],"next_stage":"${next}"}`;
 
 export const longId = (prefix: string, n: number): string =>
@@ -49,7 +51,7 @@ export function requests({
     poll: (n) => pollBody(id(n), n),
     join: (n) => pollBody('', n),
     end_stage: (n) => `{"id":"${id(n)}","strategy_id":"${release}","stage_name":"${stage}"}`,
-    result: (n) => resultBody(id(n), release, stage, 2, next),
+    result: (n) => resultBody(id(n), release, { stage, status: 2, next }),
   };
   const make = (i: number): Buffer => {
     const text = bodyOf[body](from + i);

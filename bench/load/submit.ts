@@ -2,17 +2,17 @@
  * Submits results from the parsed message, without HTTP: as jobs of their own (naive), or as the API does it. Prints
  * 'done' when all are accepted. argv[2]: naive | ours, argv[3]: the task as JSON. Environment: REDIS_URL.
  */
+import { createIntakeProducer } from '#queue/intake-producer.ts';
 import { Queue } from 'bullmq';
-import { packNumbers } from '#domain/summary.ts';
-import { createIntakeProducer } from '#queue/producers.ts';
+import { packNumbers } from '#domain/child/summary.ts';
 import { createMetrics } from '#runtime/metrics.ts';
-import { createIntake } from '#services/api/intake.ts';
-import { followRedisClock } from '#store/redis-clock.ts';
+import { createIntake } from '#services/api/ingest/intake.ts';
+import { followRedisClock } from '#store/connection/redis-clock.ts';
 import { sharedConnection } from '../baselines/naive.ts';
 import { keys, openRedis, PARTITIONS } from '../lib/populate.ts';
 import { longId, resultBody } from './bodies.ts';
 
-type Task = { prefix: string; from: number; count: number; release: string; tag: string; inFlight: number };
+type Task = { prefix: string; from: number; count: number; release: string; shortId: string; inFlight: number };
 const [, , kind = 'ours', json = '{}'] = process.argv;
 const task = JSON.parse(json) as Task;
 const SUMMARY = packNumbers([41.5, 20.25, 97.125, 41.5, 20.25, 97.125, 41.5, 20.25, 97.125, 0.001, 0.002]);
@@ -26,17 +26,20 @@ async function naive(): Promise<(id: string) => Promise<unknown>> {
   await queue.waitUntilReady();
   stack.defer(() => queue.close());
   return (id) =>
-    queue.add('result', JSON.parse(resultBody(id, task.release, 'Canary', 2, 'Test')), { removeOnComplete: true });
+    queue.add('result', JSON.parse(resultBody(id, task.release, { stage: 'Canary', status: 2, next: 'Test' })), {
+      removeOnComplete: true,
+    });
 }
 
 async function ours(): Promise<(id: string) => Promise<unknown>> {
   const { children } = await openRedis(stack, process.env['REDIS_URL'] ?? '');
-  const producer = await createIntakeProducer(client, keys, PARTITIONS, 0, stack);
+  const producer = await createIntakeProducer({ connection: client, keys, partitions: PARTITIONS, replicas: 0 }, stack);
   const clock = await followRedisClock(client, keys.meta, stack);
-  const intake = createIntake(producer, children, clock, 30_000, createMetrics('bench'), stack);
+  const intake = createIntake({ producer, children, clock, retryMs: 30_000, metrics: createMetrics('bench') }, stack);
   const reports = [{ stage: 0, status: 2 as const, next: 1, digest: '0123456789ab', summary: SUMMARY }];
-  const { release, tag } = task;
-  return (id) => intake.submit({ k: 'result', id, release, tag, at: clock.now(), attempt: 1, reports }, true);
+  const { release, shortId } = task;
+  return (id) =>
+    intake.submit({ kind: 'result', id, release, shortId, at: clock.now(), attempt: 1, reports }, { retry: true });
 }
 
 const submit = await (kind === 'naive' ? naive() : ours());

@@ -41,7 +41,7 @@ export const bundle: Part = {
     stack.defer(() => rmSync(dir, { recursive: true, force: true }));
     const file = join(dir, 'fns.zip');
     writeFileSync(file, Buffer.from(await (await fetch(manager.url + path)).arrayBuffer()));
-    const node = await startNode(stack, 'subject', 'bench/baselines/file-server.ts', {}, [file]);
+    const node = await startNode(stack, 'subject', { file: 'bench/baselines/file-server.ts', env: {}, args: [file] });
     const nginx = isOnPath('nginx') ? await startNginx(stack, dir) : null;
     const get = async (port: number, of: string): Promise<number> =>
       (await load({ port, method: 'GET', path: of, connections: CONNECTIONS, seconds })).perSecond;

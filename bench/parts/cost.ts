@@ -19,6 +19,34 @@ function cpuOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
+/** The processes that are measured, by name. */
+type Pids = Record<'API' | 'Redis' | 'worker', number>;
+/** `prepare` isn't counted; `work` gives how many requests it made. */
+type Work = { work(round: number): Promise<number>; prepare?(round: number): Promise<void> };
+
+async function measure(pids: Pids, rounds: number, what: string, { work, prepare }: Work): Promise<Row[]> {
+  const spent: Record<string, number[]> = { API: [], Redis: [], worker: [] };
+  await prepare?.(0);
+  await work(0);
+  for (let round = 1; round <= rounds; round++) {
+    await prepare?.(round);
+    const before = Object.values(pids).map(cpuOf);
+    const requests = await work(round);
+    Object.entries(pids).forEach(([name, pid], i) =>
+      spent[name]?.push(((cpuOf(pid) - (before[i] ?? 0)) / requests) * 1e6),
+    );
+  }
+  return Object.entries(spent).map(([name, values]) => ({
+    part: 'cost',
+    what: `${what}: ${name}`,
+    unit: 'µs',
+    value: figure(values),
+    baseline: null,
+    ratio: null,
+    target: null,
+  }));
+}
+
 export const cost: Part = {
   name: 'cost',
   about: 'CPU time for each kind of request',
@@ -28,74 +56,45 @@ export const cost: Part = {
     const redis = await openRedis(stack, server.url);
     await populate(redis, 'c', 0, CHILDREN);
     const manager = await startManager(stack, server.url, { FRESH_FOR: '1h' });
-    const processes = { API: manager.pid, Redis: server.pid, worker: manager.worker };
+    const pids = { API: manager.pid, Redis: server.pid, worker: manager.worker };
     const fleet = { port: manager.port, connections: CONNECTIONS, prefix: 'c', longIds: true, children: CHILDREN };
+    const enrol = async (release: string): Promise<void> => {
+      await enrolAll(manager.url, release, CHILDREN);
+      await downloadAll(redis, 'c', CHILDREN, release);
+    };
 
-    /** `prepare` isn't counted. */
-    async function measure(
-      what: string,
-      work: (round: number) => Promise<number>,
-      prepare: (round: number) => Promise<void> = () => Promise.resolve(),
-    ): Promise<Row[]> {
-      const spent: Record<string, number[]> = { API: [], Redis: [], worker: [] };
-      await prepare(0);
-      await work(0);
-      for (let round = 1; round <= rounds; round++) {
-        await prepare(round);
-        const before = Object.values(processes).map(cpuOf);
-        const requests = await work(round);
-        Object.entries(processes).forEach(([name, pid], i) =>
-          spent[name]?.push(((cpuOf(pid) - (before[i] ?? 0)) / requests) * 1e6),
-        );
-      }
-      return Object.entries(spent).map(([name, values]) => ({
-        part: 'cost',
-        what: `${what}: ${name}`,
-        unit: 'µs',
-        value: figure(values),
-        baseline: null,
-        ratio: null,
-        target: null,
-      }));
-    }
-
-    const polls = await measure('poll', async () => {
-      await load({ ...fleet, path: '/poll', body: 'poll', count: 3 * CHILDREN });
-      return 3 * CHILDREN;
+    const polls = await measure(pids, rounds, 'poll', {
+      async work() {
+        await load({ ...fleet, path: '/poll', body: 'poll', count: 3 * CHILDREN });
+        return 3 * CHILDREN;
+      },
     });
-    await enrolAll(manager.url, 'cost', CHILDREN);
-    await downloadAll(redis, 'c', CHILDREN, 'cost');
-    const asks = await measure('end_stage', async () => {
-      await load({
-        ...fleet,
-        path: '/end_stage',
-        body: 'end_stage',
-        count: 3 * CHILDREN,
-        release: 'cost',
-        stage: 'Canary',
-      });
-      return 3 * CHILDREN;
+    await enrol('cost');
+    const asks = await measure(pids, rounds, 'end_stage', {
+      async work() {
+        const asked = { path: '/end_stage', body: 'end_stage', release: 'cost', stage: 'Canary' } as const;
+        await load({ ...fleet, ...asked, count: 3 * CHILDREN });
+        return 3 * CHILDREN;
+      },
     });
-    const results = await measure(
-      'result',
-      async (round) => {
+    const results = await measure(pids, rounds, 'result', {
+      async work(round) {
         const release = `cost-${round}`;
         const task = { ...fleet, path: '/result', body: 'result', release, stage: 'Canary', next: 'Test' } as const;
         await load({ ...task, count: CHILDREN });
         while ((await countOf(redis, release, 's0.2')) < CHILDREN) await sleep(CHECK_MS);
         return CHILDREN;
       },
-      async (round) => {
-        await enrolAll(manager.url, `cost-${round}`, CHILDREN);
-        await downloadAll(redis, 'c', CHILDREN, `cost-${round}`);
-      },
-    );
+      prepare: (round) => enrol(`cost-${round}`),
+    });
     let known = CHILDREN;
-    const joins = await measure('join', async () => {
-      await load({ ...fleet, path: '/poll', body: 'join', count: CHILDREN });
-      known += CHILDREN;
-      while ((await redis.children.count()) < known) await sleep(CHECK_MS);
-      return CHILDREN;
+    const joins = await measure(pids, rounds, 'join', {
+      async work() {
+        await load({ ...fleet, path: '/poll', body: 'join', count: CHILDREN });
+        known += CHILDREN;
+        while ((await redis.children.count()) < known) await sleep(CHECK_MS);
+        return CHILDREN;
+      },
     });
     return [...polls, ...asks, ...results, ...joins];
   },

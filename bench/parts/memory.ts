@@ -1,9 +1,10 @@
 /** Redis' bytes per child: joined, and with one release of three stages finished. Areas of five points. */
+import { PRESETS } from '#domain/plan/presets.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { partitionOf } from '#domain/ids.ts';
-import { PRESETS } from '#domain/plan.ts';
-import { publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
-import { packNumbers } from '#domain/summary.ts';
+import { publishedRollout, type Rollout, startRollout } from '#domain/rollout/rollout.ts';
+import { NO_NEXT } from '#domain/child/report.ts';
+import { packNumbers } from '#domain/child/summary.ts';
 import { longId } from '../load/bodies.ts';
 import { compared, type Part, type Row } from '../lib/part.ts';
 import { keys, openRedis, PARTITIONS, populate, type Redis } from '../lib/populate.ts';
@@ -33,12 +34,12 @@ async function usedMemory({ client }: Redis): Promise<number> {
 function running(): Rollout {
   const plan = PRESETS['global-incremental'];
   const stages = STAGES.map((name) => ({ name, type: 'WaitForSignal' as const }));
-  return startRollout(publishedRollout('21', '1', stages, plan), plan, Date.now() + 60_000, 0);
+  return startRollout(publishedRollout({ release: '21', shortId: '1', stages, plan }), plan, Date.now() + 60_000, 0);
 }
 
 async function finishAll(redis: Redis, children: number): Promise<void> {
   const rollout = running();
-  for (let p = 0; p < PARTITIONS; p++) while (!(await redis.enrolment.enrolBatch(p, rollout)));
+  for (let p = 0; p < PARTITIONS; p++) while (!(await redis.enrolment.enrolFleet(p, rollout)));
   const byPartition = Map.groupBy(
     Array.from({ length: children }, (_, n) => n),
     (n) => partitionOf(longId('m', n), PARTITIONS),
@@ -61,15 +62,17 @@ async function finishAll(redis: Redis, children: number): Promise<void> {
     { stage: 0, status: 2, next: 1 },
     { stage: 0, status: 4, next: 1 },
     { stage: 1, status: 4, next: 2 },
-    { stage: 2, status: 2, next: null },
-    { stage: 2, status: 4, next: null },
+    { stage: 2, status: 2, next: NO_NEXT },
+    { stage: 2, status: 4, next: NO_NEXT },
   ] as const;
   for (const [p, numbers] of byPartition)
     for (let i = 0; i < numbers.length; i += AT_ONCE)
       await redis.children.applyAll(
         p,
-        rollout,
         numbers.slice(i, i + AT_ONCE).map((n) => ({
+          kind: 'result',
+          release: rollout.release,
+          shortId: rollout.shortId,
           id: longId('m', n),
           at: Date.now(),
           attempt: 1,

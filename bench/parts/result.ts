@@ -24,8 +24,8 @@ async function makeBed(stack: AsyncDisposableStack, fsync: 'always' | 'everysec'
   const manager = await startManager(stack, url, { FRESH_FOR: '1h' });
   const env = { REDIS_URL: url };
   if (!withNaive) return { manager, redis, naive: { port: 0 } };
-  const naive = await startNode(stack, 'subject', 'bench/baselines/naive-api.ts', env);
-  await startNode(stack, 'rest', 'bench/baselines/naive-worker.ts', env);
+  const naive = await startNode(stack, 'subject', { file: 'bench/baselines/naive-api.ts', env });
+  await startNode(stack, 'rest', { file: 'bench/baselines/naive-worker.ts', env });
   return { manager, redis, naive };
 }
 
@@ -67,8 +67,8 @@ const overHttp =
 const fromMessages =
   ({ manager, redis }: Bed, kind: 'naive' | 'ours') =>
   async (release: string): Promise<number> => {
-    const tag = (await redis.releases.rollout(release))?.tag ?? '';
-    const task = { prefix: 'r', from: 0, count: CHILDREN, release, tag, inFlight: IN_FLIGHT };
+    const shortId = (await redis.releases.rollout(release))?.shortId ?? '';
+    const task = { prefix: 'r', from: 0, count: CHILDREN, release, shortId, inFlight: IN_FLIGHT };
     const child = spawnAt('subject', process.execPath, [SUBMIT, kind, JSON.stringify(task)], {
       env: { PATH: process.env['PATH'] ?? '', REDIS_URL: manager.redis },
       stdio: ['pipe', 'pipe', 'inherit'],

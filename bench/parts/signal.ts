@@ -29,7 +29,7 @@ async function pubSub(stack: AsyncDisposableStack, url: string): Promise<number[
   let arrived = (): void => {};
   subscriber.on('message', () => arrived());
   await subscriber.subscribe('back');
-  await startNode(stack, 'rest', 'bench/baselines/echo.ts', { REDIS_URL: url });
+  await startNode(stack, 'rest', { file: 'bench/baselines/echo.ts', env: { REDIS_URL: url } });
   const times: number[] = [];
   for (let i = 0; i < ROUND_TRIPS; i++) {
     const start = performance.now();
@@ -49,14 +49,17 @@ async function signals(redis: Redis, url: string, release: string, children: num
   for (let stage = 0; stage < STAGES; stage++) {
     const missing = children - 1 - (await countOf(redis, release, `s${stage}.2`));
     await redis.client.hincrby(keys.agg(0, release), `s${stage}.2`, missing);
-    const body = resultBody(last, release, `Stage ${stage}`, 2, `Stage ${stage + 1}`);
+    const body = resultBody(last, release, { stage: `Stage ${stage}`, status: 2, next: `Stage ${stage + 1}` });
     const asked = JSON.stringify({ id: last, strategy_id: release, stage_name: `Stage ${stage}` });
     await http.post('/result', body);
     const accepted = performance.now();
     while (!(await http.post('/end_stage', asked)).includes('true'));
     times.push(performance.now() - accepted);
     // It goes on to the next stage, and all is quiet again.
-    await http.post('/result', resultBody(last, release, `Stage ${stage}`, 4, `Stage ${stage + 1}`));
+    await http.post(
+      '/result',
+      resultBody(last, release, { stage: `Stage ${stage}`, status: 4, next: `Stage ${stage + 1}` }),
+    );
     await sleep(QUIET_MS);
   }
   http.close();
@@ -66,7 +69,7 @@ async function signals(redis: Redis, url: string, release: string, children: num
 async function ticks(redis: Redis, release: string): Promise<number[]> {
   const tick = createTicker({
     ...redis,
-    walks: { add: () => Promise.resolve() },
+    enrolmentJobs: { add: () => Promise.resolve() },
     ticks: { unschedule: () => Promise.resolve(), schedule: async () => {} },
     compensate: () => Promise.resolve(),
     clock: { now: () => Date.now() },

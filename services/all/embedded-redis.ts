@@ -2,6 +2,7 @@
  * A real Redis server of the manager's own: on a Unix socket in DATA_DIR, every write on disk before it's answered. In a
  * session of its own, so that a Ctrl-C in the terminal doesn't stop it before the manager has drained.
  */
+import { untilReady } from '#store/connection/client.ts';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -22,7 +23,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { ConfigError } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
-import { connectRedis, untilReady } from '#store/redis.ts';
+import { connectRedis } from '#store/connection/redis.ts';
 
 const SERVERS = ['redis-server', 'valkey-server'];
 /** The length that a Unix socket's path may have, less a little. */

@@ -1,24 +1,26 @@
 /** The Koa application: health, the child endpoints (errors as text), the operator API (errors as problems). */
+import { startRoutes } from './operator/releases/start.ts';
+import { releaseRoutes } from './operator/releases/releases.ts';
+import { previewRoutes } from './operator/releases/preview.ts';
+import { eventRoutes } from './operator/events/events.ts';
+import { controlRoutes } from './operator/controls/controls.ts';
 import type { RequestListener } from 'node:http';
 import { Router } from '@koa/router';
 import Koa from 'koa';
 import { healthRoutes, type Readiness } from '#runtime/health.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Metrics } from '#runtime/metrics.ts';
-import { ProblemError } from '#wire/problem.ts';
+import { ProblemError } from '#wire/operator/problem.ts';
 import type { ChildDeps } from './child/deps.ts';
 import { childEndpoints, type Endpoint } from './child/endpoints.ts';
 import { describeErrors, type DescribeError, textErrors } from './child/errors.ts';
-import { createHotPath } from './child/hot.ts';
+import { createHotPath } from './child/hot-path.ts';
 import { childRoutes, methodNotAllowed, notFound } from './child/routes.ts';
 import { createChanges } from './operator/changes.ts';
-import { controlRoutes } from './operator/controls.ts';
-import { eventRoutes } from './operator/events.ts';
 import { fleetRoutes } from './operator/fleet.ts';
 import { openApiDocument } from './operator/openapi.ts';
-import { previewRoutes } from './operator/preview.ts';
-import { type OperatorDeps, releaseRoutes } from './operator/releases.ts';
-import { startRoutes } from './operator/start.ts';
+import type { OperatorDeps } from './operator/deps.ts';
+import { releaseChildRoutes } from './operator/releases/children.ts';
 import { bearer, mountRoutes, type OperatorRoute, problems } from './operator/route.ts';
 
 export const API_VERSION = '1.0.0';
@@ -36,6 +38,7 @@ export function operatorRoutes(deps: OperatorDeps): OperatorRoute[] {
   const changes = createChanges(deps.releases);
   return [
     ...releaseRoutes(deps, changes),
+    ...releaseChildRoutes(deps, changes),
     ...startRoutes(deps, changes),
     ...controlRoutes(deps, changes),
     ...previewRoutes(deps, changes),

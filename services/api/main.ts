@@ -12,6 +12,9 @@ await runRole(async (stack) => {
   const { port } =
     config.apiProcesses > 1 && !isOneOfSeveral()
       ? await runProcesses({ exec: import.meta.filename, count: config.apiProcesses, port: config.port, log }, stack)
-      : await startApi(config, config.redisUrl ?? '', config.operatorToken ?? '', log, metrics, stack);
+      : await startApi(
+          { config, address: config.redisUrl ?? '', token: config.operatorToken ?? '', log, metrics },
+          stack,
+        );
   log.info({ port }, 'the API serves');
 });

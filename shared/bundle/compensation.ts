@@ -1,11 +1,13 @@
 /**
  * The release that takes another one back: made from it, with the version from before on both sides of every stage. There
- * is no way to tell a child that is through to roll back, so it gets a release like any other.
+ * is no way to tell a child that is Done to roll back, so it gets a release like any other.
  */
+import { compensationId } from '#domain/rollout/compensation-id.ts';
+import { PRESETS } from '#domain/plan/presets.ts';
 import { stringify } from 'yaml';
-import { type Plan, PRESETS } from '#domain/plan.ts';
-import { compensationId, type Rollout } from '#domain/rollout.ts';
-import { ROLLBACK, type Stage, type Strategy } from '#domain/strategy.ts';
+import { type Plan } from '#domain/plan/plan.ts';
+import { type Rollout } from '#domain/rollout/rollout.ts';
+import { ROLLBACK, type Stage, type Strategy } from '#domain/strategy/strategy.ts';
 
 /** A child that is silent for so long doesn't keep the release from being called reverted; it gets the version when it's back. */
 const LOST_AFTER_MS = 10 * 60_000;
@@ -15,7 +17,7 @@ const FIRST_IN_LINE = 1_000_000;
 /** `location`: the one that is taken back, by its place in the order and its id; null: all of them. */
 export function compensationOf(
   strategy: Strategy,
-  rollout: Pick<Rollout, 'release' | 'tag' | 'plan'>,
+  rollout: Pick<Rollout, 'release' | 'shortId' | 'plan'>,
   location: { n: number; id: string } | null,
 ): { strategy: Strategy; yml: Buffer; plan: Plan } {
   const id = compensationId(rollout, location?.n ?? null);

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import JSZip from 'jszip';
-import type { Finding, Findings, Strategy } from '#domain/strategy.ts';
+import type { Finding, Findings, Strategy } from '#domain/strategy/strategy.ts';
 import { centralDirectory, type ZipEntry } from './central-directory.ts';
 
 /** The path of findings that are about the zip itself; all others lie in release.yml. */

@@ -23,11 +23,11 @@ async function packFolder(folder: string): Promise<Buffer> {
   const folders: string[] = [];
   const others: string[] = [];
   // Not `recursive`: that goes through links to folders, whatever they lead to.
-  async function walk(below: string): Promise<void> {
+  async function addFolder(below: string): Promise<void> {
     folders.push(`${below}/`);
     for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {
       const name = `${below}/${entry.name}`;
-      if (entry.isDirectory()) await walk(name);
+      if (entry.isDirectory()) await addFolder(name);
       else if (!entry.isFile()) others.push(`${name} is ${entry.isSymbolicLink() ? 'a symbolic link' : 'no file'}`);
       else if (entry.name !== IGNORED) {
         const { mode } = await stat(join(folder, name));
@@ -35,7 +35,7 @@ async function packFolder(folder: string): Promise<Buffer> {
       }
     }
   }
-  await walk('fns');
+  await addFolder('fns');
   if (others.length > 0)
     throw new Error(`${others.sort().join(', ')}: a release holds files and folders only, put a copy there instead`);
   return packFunctions(files, folders);

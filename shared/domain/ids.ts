@@ -1,5 +1,7 @@
 /** Child ids as real children use them: UUIDs, short hex ids, host names. */
 export const CHILD_ID = /^[A-Za-z0-9._:-]{1,128}$/;
+/** Characters in a release id, at most; RELEASE_ID says the same. */
+export const MAX_RELEASE_ID = 64;
 /** Release ids stand in URLs and file names, so `.` and `..` are none. */
 export const RELEASE_ID = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}$/;
 

@@ -1,7 +1,7 @@
 /** How jobs get out of queues. */
 import { type Job, Worker } from 'bullmq';
 import type { Logger } from '#runtime/log.ts';
-import type { Client } from '#store/redis.ts';
+import type { Client } from '#store/connection/client.ts';
 import { patient } from './options.ts';
 
 export type Consumer<Data> = {
@@ -14,8 +14,7 @@ export type Consumer<Data> = {
 /** Starts to work on a queue; on release the job in hand is finished first. */
 export function consume<Data>(
   { name, prefix, concurrency, process }: Consumer<Data>,
-  connection: Client,
-  log: Logger,
+  { connection, log }: { connection: Client; log: Logger },
   stack: AsyncDisposableStack,
 ): void {
   const worker = new Worker<Data, unknown>(name, process, { connection, prefix, concurrency, ...patient });

@@ -4,14 +4,15 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-export type Submit = (message: string, hold: boolean) => Promise<void>;
+/** `retry`: it's tried again for a while where writing fails; otherwise it's refused at once. */
+export type Submit = (message: string, retry: boolean) => Promise<void>;
 
 export type GroupCommitOptions = {
   /** Writes a batch; it may be written twice where an answer was lost. */
   write(messages: string[]): Promise<void>;
   /** Resolves when another try makes sense. */
   untilRetry(): Promise<void>;
-  holdMs: number;
+  retryMs: number;
   maxMessages: number;
   maxBytes: number;
   /** Messages waiting at a time; one more is refused. */
@@ -26,8 +27,8 @@ export class NotAccepted extends Error {
 type Entry = { message: string; deadline: number; resolve(): void; reject(error: Error): void };
 
 /**
- * One lane, for one partition. A message that may be held is tried again until its deadline when writing fails; any
- * other is refused at once.
+ * One lane, for one partition. A message that may be tried again is, until its deadline, when writing fails; any other is
+ * refused at once.
  */
 export function createGroupCommit(options: GroupCommitOptions): { submit: Submit; idle(): Promise<void> } {
   let forming: Entry[] = [];
@@ -59,7 +60,7 @@ export function createGroupCommit(options: GroupCommitOptions): { submit: Submit
         if (forming.length > 0) await options.untilRetry();
       }
     }
-    // In the same step as the last look: a message that comes right after must find nothing running.
+    // In the same step as the last check: a message that comes right after must find nothing running.
     running = null;
   }
 
@@ -71,10 +72,10 @@ export function createGroupCommit(options: GroupCommitOptions): { submit: Submit
   }
 
   return {
-    submit(message, hold) {
+    submit(message, retry) {
       if (forming.length >= options.maxWaiting) return Promise.reject(new NotAccepted('too many messages are waiting'));
       const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const deadline = hold ? performance.now() + options.holdMs : 0;
+      const deadline = retry ? performance.now() + options.retryMs : 0;
       forming.push({ message, deadline, resolve, reject });
       if (running === null) {
         const work = run();

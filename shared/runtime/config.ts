@@ -57,9 +57,9 @@ const schema = z.object({
   BUNDLE_LIMIT: bytes.prefault('32mb'),
   MAX_CHILDREN: whole(0, 1e9).prefault('0'),
   BACKLOG_LIMIT: whole(1, 1e9).prefault('10000'),
-  RESULT_HOLD_MS: whole(0, 600_000).prefault('30000'),
-  HOLD_MS: whole(0, 600_000).prefault('0'),
-  HOLD_LIMIT: whole(1, 1e6).prefault('50000'),
+  REDIS_RETRY_MS: whole(0, 600_000).prefault('30000'),
+  LONG_POLL_MS: whole(0, 600_000).prefault('0'),
+  LONG_POLL_LIMIT: whole(1, 1e6).prefault('50000'),
   POLL_AFTER: duration.prefault('3s'),
   IN_FLIGHT_LIMIT: whole(1, 1e6).prefault('5000'),
   LAG_LIMIT_MS: whole(1, 60_000).prefault('500'),
@@ -92,10 +92,11 @@ export type Config = {
   maxChildren: number;
   /** Batches waiting per partition above which polls are shed. */
   backlogLimit: number;
-  resultHoldMs: number;
-  /** How long an answer with nothing to say is held; 0: not at all. */
-  holdMs: number;
-  holdLimit: number;
+  /** How long a result or a download is tried again while Redis is away. */
+  redisRetryMs: number;
+  /** How long a request with nothing to say yet is parked; 0: not at all. */
+  longPollMs: number;
+  longPollLimit: number;
   /** When an idle child is asked to poll again. */
   pollAfterMs: number;
   /** Child requests in hand, and the event loop's mean delay, above which polls are shed. */
@@ -120,9 +121,19 @@ export class ConfigError extends Error {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Settings that had another name, and misled by it. */
+const RENAMED: Readonly<Record<string, string>> = {
+  HOLD_MS: 'LONG_POLL_MS',
+  HOLD_LIMIT: 'LONG_POLL_LIMIT',
+  RESULT_HOLD_MS: 'REDIS_RETRY_MS',
+};
+
 function parse(environment: Environment): z.infer<typeof schema> {
   // An empty variable is how compose files and shells say "unset".
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const renamed = Object.entries(RENAMED).filter(([old]) => given[old] !== undefined);
+  if (renamed.length > 0)
+    throw new ConfigError(renamed.map(([old, name]) => `${old} is called ${name} now: set ${name} instead`).join('\n'));
   const parsed = schema.safeParse(given);
   if (!parsed.success)
     throw new ConfigError(
@@ -168,9 +179,9 @@ export function loadConfig(role: Role, environment: Environment = process.env): 
     bundleLimit: env.BUNDLE_LIMIT,
     maxChildren: env.MAX_CHILDREN,
     backlogLimit: env.BACKLOG_LIMIT,
-    resultHoldMs: env.RESULT_HOLD_MS,
-    holdMs: env.HOLD_MS,
-    holdLimit: env.HOLD_LIMIT,
+    redisRetryMs: env.REDIS_RETRY_MS,
+    longPollMs: env.LONG_POLL_MS,
+    longPollLimit: env.LONG_POLL_LIMIT,
     pollAfterMs: env.POLL_AFTER,
     inFlightLimit: env.IN_FLIGHT_LIMIT,
     lagLimitMs: env.LAG_LIMIT_MS,

@@ -47,7 +47,7 @@ export async function listen(
   }
   const close = async (): Promise<void> => {
     server.prependListener('request', (_request, response) => {
-      // A connection kept alive would hold the drain up until its client lets go of it.
+      // A connection kept alive would delay the drain until its client closes it.
       response.setHeader('Connection', 'close');
     });
     const closed = once(server, 'close');

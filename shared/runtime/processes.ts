@@ -79,7 +79,7 @@ export async function runProcesses(group: Group, stack: AsyncDisposableStack): P
   stack.defer(async () => {
     stopping = true;
     for (const timer of restarts) clearTimeout(timer);
-    // The last one takes those who come back from the others; it stops when they are settled, so that none knocks just as
+    // The last one takes the clients that come back from the others; it stops when they are settled, so that none knocks just as
     // its door closes.
     const [last, ...others] = running;
     await Promise.all(others.map(drain));

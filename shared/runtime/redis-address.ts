@@ -6,7 +6,7 @@ export type RedisAddress = string;
 export type HostPort = { host: string; port: number };
 export type Credentials = { username?: string; password?: string };
 
-export type Place =
+export type RedisTarget =
   | { kind: 'url'; url: string }
   | { kind: 'socket'; path: string }
   | { kind: 'cluster'; nodes: HostPort[]; credentials: Credentials }
@@ -16,7 +16,7 @@ const NODES = /^redis\+(cluster|sentinel):\/\/(?:([^@/]*)@)?([^@/]+)(?:\/([^/]*)
 const DEFAULT_PORT = { cluster: '6379', sentinel: '26379' } as const;
 
 /** Throws a sentence about the address, to be read behind "REDIS_URL". */
-export function parseAddress(address: RedisAddress): Place {
+export function parseAddress(address: RedisAddress): RedisTarget {
   if (/^rediss?:\/\//.test(address)) return { kind: 'url', url: address };
   if (!address.startsWith('redis+')) return { kind: 'socket', path: address.replace(/^unix:\/\//, '') };
   const [, kind, login = '', list = '', name = ''] = NODES.exec(address) ?? [];

@@ -1,15 +1,18 @@
 /** What every role opens first: connections, the schema's check, the clock, the stores. */
+
+import { isTransient } from './connection/errors.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, ConfigError } from '#runtime/config.ts';
 import type { Logger } from '#runtime/log.ts';
 import { isClusterAddress, type RedisAddress } from '#runtime/redis-address.ts';
-import { createKeys } from './keys.ts';
-import { keepLease } from './lease.ts';
-import { openSchema } from './meta.ts';
-import { infoOf } from './nodes.ts';
-import { type Client, connectRedis, isTransient, type Purpose, untilReady } from './redis.ts';
-import { followRedisClock } from './redis-clock.ts';
-import { createReplicated } from './replicated.ts';
+import { createKeys } from './layout/keys.ts';
+import { keepLease } from './layout/lease.ts';
+import { openSchema } from './layout/meta.ts';
+import { infoOf } from './connection/nodes.ts';
+import { connectRedis, type Purpose } from './connection/redis.ts';
+import { type Client, untilReady } from './connection/client.ts';
+import { followRedisClock } from './connection/redis-clock.ts';
+import { createReplicated } from './connection/replicated.ts';
 import { createStores } from './stores.ts';
 
 const LOG_EVERY_MS = 5_000;
@@ -18,10 +21,7 @@ const RETRY_MS = 100;
 
 /** `purpose`: see connectRedis. Waits for Redis as long as it takes; a wrong setting is an error. */
 export async function openBase(
-  config: Config,
-  address: RedisAddress,
-  purpose: 'serve' | 'work',
-  log: Logger,
+  { config, address, purpose, log }: { config: Config; address: RedisAddress; purpose: 'serve' | 'work'; log: Logger },
   stack: AsyncDisposableStack,
 ) {
   const keys = createKeys(config.keyPrefix);
@@ -37,7 +37,7 @@ export async function openBase(
     return openSchema(client, keys, config.partitions, isClusterAddress(address));
   };
   const partitions = await onceReady(client, checked);
-  await onceReady(client, () => keepLease(client, keys, partitions, log, stack));
+  await onceReady(client, () => keepLease({ client, keys, partitions, log }, stack));
   const clock = await onceReady(client, () => followRedisClock(client, keys.meta, stack));
   const replicated = createReplicated(config.ackReplicas === 0 ? client : await connect(), config.ackReplicas);
   return {

@@ -1,18 +1,19 @@
-/** All stores over one connection, but for the writes that somebody is told of (see replicated.ts). */
-import { createAssignmentStore } from './assignment-store.ts';
-import { createChildStore } from './child-store.ts';
-import { createEnrolmentStore } from './enrolment-store.ts';
-import type { Keys } from './keys.ts';
-import { createMarksStore } from './marks-store.ts';
-import { createOrderStore } from './order-store.ts';
-import { createPlans } from './plans.ts';
-import type { Client } from './redis.ts';
-import { createReleaseStore } from './release-store.ts';
-import { createReplicated, type Replicated } from './replicated.ts';
-import { createServedStore } from './served.ts';
-import { createSnapshotStore } from './snapshot-store.ts';
-import { createSourceStore } from './source-store.ts';
-import { createSurveyStore } from './survey-store.ts';
+/** All stores over one connection, but for the writes that are answered for (see replicated.ts). */
+import { createChildStore } from './children/child-store.ts';
+import { createDeadLetterStore } from './children/dead-letter-store.ts';
+import { createFlagStore } from './children/flag-store.ts';
+import { createServedStore } from './children/served-store.ts';
+import type { Client } from './connection/client.ts';
+import { createReplicated, type Replicated } from './connection/replicated.ts';
+import { createAssignmentStore } from './enrolment/assignment-store.ts';
+import { createEnrolmentStore } from './enrolment/enrolment-store.ts';
+import { createOrderStore } from './enrolment/order-store.ts';
+import { createSurveyStore } from './enrolment/survey-store.ts';
+import type { Keys } from './layout/keys.ts';
+import { createPlanCache } from './releases/plan-cache.ts';
+import { createReleaseStore } from './releases/release-store.ts';
+import { createRevertStore } from './releases/revert-store.ts';
+import { createSnapshotStore } from './releases/snapshot-store.ts';
 
 export type Stores = ReturnType<typeof createStores>;
 
@@ -24,18 +25,19 @@ export function createStores(
 ) {
   const children = createChildStore(client, keys, partitions, replicated);
   const releases = createReleaseStore(client, keys, replicated);
-  const plans = createPlans(releases);
-  const orders = createOrderStore(client, keys, children, plans);
-  const sources = createSourceStore({ client, keys, children, releases, plans });
+  const plans = createPlanCache(releases);
+  const orders = createOrderStore({ client, keys, children, plans });
+  const reverts = createRevertStore({ client, keys, children, releases, plans });
   return {
     children,
     releases,
     orders,
     served: createServedStore(client, keys),
-    marks: createMarksStore(client, keys, children),
-    assignment: createAssignmentStore({ client, keys, children, releases, plans, orders, sources }),
-    enrolment: createEnrolmentStore(client, keys, children, releases, replicated),
-    surveys: createSurveyStore(client, keys, children),
-    snapshots: createSnapshotStore(client, keys, children, orders, sources),
+    deadLetters: createDeadLetterStore(client, keys, partitions),
+    flags: createFlagStore(client, keys, children),
+    assignment: createAssignmentStore({ client, keys, children, releases, plans, orders, reverts }),
+    enrolment: createEnrolmentStore({ client, keys, children, releases, replicated }),
+    surveys: createSurveyStore({ client, keys, children }),
+    snapshots: createSnapshotStore({ client, keys, children, orders, reverts }),
   };
 }

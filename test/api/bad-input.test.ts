@@ -1,8 +1,8 @@
 /** Bad input on the child endpoints: a line of text that names the field, the right status, and nothing changed. */
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BERLIN_AREA, post, SUMMARY } from '#test/harness/child-client.ts';
-import { type Manager, startManager } from '#test/harness/stack.ts';
+import { BERLIN_AREA, post, SUMMARY } from '#test/harness/manager/child-client.ts';
+import { type Manager, startManager } from '#test/harness/manager/stack.ts';
 import { until } from '#test/harness/until.ts';
 
 const stack = new AsyncDisposableStack();

@@ -1,8 +1,8 @@
 /** The five child endpoints over HTTP, in both spellings. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BERLIN_AREA, post, STATUS, SUMMARY } from '#test/harness/child-client.ts';
-import { sieveYml, sieveZip } from '#test/harness/release-files.ts';
-import { type Manager, startManager } from '#test/harness/stack.ts';
+import { BERLIN_AREA, post, STATUS, SUMMARY } from '#test/harness/manager/child-client.ts';
+import { sieveYml, sieveZip } from '#test/harness/plans/release-files.ts';
+import { type Manager, startManager } from '#test/harness/manager/stack.ts';
 import { until } from '#test/harness/until.ts';
 
 const stack = new AsyncDisposableStack();
@@ -288,13 +288,13 @@ describe('POST /end_stage', () => {
   it('is 404 in text for what does not exist', async () => {
     const release = await running('there');
     await m.child('elsewhere').poll();
-    const ask = (id: string, strategy_id: string, stage_name: string) =>
+    const endStage = (id: string, strategy_id: string, stage_name: string) =>
       post(`${m.url}/end_stage`, { id, strategy_id, stage_name });
     for (const reply of [
-      await ask('there', release, 'Nope'),
-      await ask('there', 'nope', 'Canary'),
-      await ask('nobody', release, 'Canary'),
-      await ask('elsewhere', release, 'Canary'),
+      await endStage('there', release, 'Nope'),
+      await endStage('there', 'nope', 'Canary'),
+      await endStage('nobody', release, 'Canary'),
+      await endStage('elsewhere', release, 'Canary'),
     ]) {
       expect(reply.status).toBe(404);
       expect(reply.headers.get('content-type')).toMatch(/^text\/plain/);

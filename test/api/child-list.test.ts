@@ -1,12 +1,14 @@
 /** What listing the children of a release reads. */
+import type { OperatorDeps } from '#services/api/operator/deps.ts';
+import { releaseChildRoutes } from '#services/api/operator/releases/children.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { StageStatus } from '#domain/status.ts';
-import { packNumbers } from '#domain/summary.ts';
+import { NO_NEXT } from '#domain/child/report.ts';
+import { StageStatus } from '#domain/child/status.ts';
+import { packNumbers } from '#domain/child/summary.ts';
 import { createChanges } from '#services/api/operator/changes.ts';
-import { type OperatorDeps, releaseRoutes } from '#services/api/operator/releases.ts';
 import type { OperatorRoute } from '#services/api/operator/route.ts';
-import { givenEnrolled, runningRollout } from '#test/harness/records.ts';
-import { openStores } from '#test/harness/stores.ts';
+import { givenEnrolled, runningRollout } from '#test/harness/plans/records.ts';
+import { openStores } from '#test/harness/redis/stores.ts';
 
 const stack = new AsyncDisposableStack();
 let s: Awaited<ReturnType<typeof openStores>>;
@@ -27,12 +29,13 @@ describe('the list of children', () => {
       const report = {
         stage: 0,
         status: StageStatus.SuccessWaiting,
-        next: null,
-        at: 2_000,
+        next: NO_NEXT,
         digest: 'a'.repeat(12),
         summary,
       };
-      await s.children.apply(rollout, { id, at: 2_000, attempt: 1, reports: [report] });
+      const { release, shortId } = rollout;
+      const message = { kind: 'result', release, shortId, id, at: 2_000, attempt: 1, reports: [report] } as const;
+      await s.children.applyAll(s.children.partition(id), [message]);
     }
     let reads = 0;
     const snapshots = {
@@ -43,7 +46,7 @@ describe('the list of children', () => {
       },
     };
     const deps = { ...s, snapshots, clock: { now: () => 3_000 } } as unknown as OperatorDeps;
-    const routes = releaseRoutes(deps, createChanges(s.releases));
+    const routes = releaseChildRoutes(deps, createChanges(s.releases));
     const list = routes.find(({ path }) => path === '/releases/:id/children') as OperatorRoute;
     const answer = await list.handle({ params: { id: '21' }, query: { limit: 100 }, body: {}, ctx: {} as never });
     const { items } = answer.body as { items: { id: string; waits_for: string | null }[] };

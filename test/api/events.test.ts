@@ -1,14 +1,15 @@
 /** The stream of events, over a Redis: what is large, slow or over. */
+import { createEvents } from '#services/api/operator/events/events.ts';
+import { abortRollout } from '#domain/rollout/stop.ts';
+import { PRESETS } from '#domain/plan/presets.ts';
 import type { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PRESETS } from '#domain/plan.ts';
-import { abortRollout, publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
+import { publishedRollout, type Rollout, startRollout } from '#domain/rollout/rollout.ts';
 import { createLog } from '#runtime/log.ts';
-import { createEvents } from '#services/api/operator/events.ts';
-import { openStores } from '#test/harness/stores.ts';
+import { openStores } from '#test/harness/redis/stores.ts';
 import { until } from '#test/harness/until.ts';
-import type { ReleaseView } from '#wire/operator.ts';
+import type { ReleaseView } from '#wire/operator/responses.ts';
 
 const PLAN = PRESETS['location-sequential'];
 const MIB = 1024 * 1024;
@@ -23,16 +24,22 @@ afterEach(() => stack.disposeAsync());
 
 async function open() {
   const subscriber = await s.connect();
-  await subscriber.subscribe(s.keys.changes, s.keys.looks);
-  return createEvents({ ...s, clock: { now: () => 1_000 } }, subscriber, createLog('test', 'silent'), stack);
+  await subscriber.subscribe(s.keys.rolloutChanged, s.keys.tickRequests);
+  return createEvents({ ...s, clock: { now: () => 1_000 }, subscriber, log: createLog('test', 'silent') }, stack);
 }
 
 /** `bytes`: how long its warnings are, and so each of its events. */
 async function running(id: string, bytes: number, locations = 0): Promise<Rollout> {
-  const published = publishedRollout(id, '1', [{ name: 'A', type: 'WaitForSignal' }], PLAN);
+  const published = publishedRollout({
+    release: id,
+    shortId: '1',
+    stages: [{ name: 'A', type: 'WaitForSignal' }],
+    plan: PLAN,
+  });
   const warnings = [{ path: '', message: 'x'.repeat(bytes) }];
   const release = { id, strategy: { id, stages: [] } as never, publishedAt: 1, yml: 'y', zip: 'z', warnings };
-  await s.releases.publish(release, id, { yml: Buffer.from('y'), zip: Buffer.from('z') }, published, PLAN);
+  const files = { yml: Buffer.from('y'), zip: Buffer.from('z') };
+  await s.releases.publish({ release, digest: id, files, rollout: published, plan: PLAN });
   await s.releases.addUnfinished(id);
   const locationsOpen = Array.from({ length: locations }, (_, i) => ({
     id: `l${i}`,

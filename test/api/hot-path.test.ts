@@ -4,8 +4,8 @@
  */
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BERLIN_AREA, STATUS, SUMMARY } from '#test/harness/child-client.ts';
-import { type Manager, startManager } from '#test/harness/stack.ts';
+import { BERLIN_AREA, STATUS, SUMMARY } from '#test/harness/manager/child-client.ts';
+import { type Manager, startManager } from '#test/harness/manager/stack.ts';
 import { until } from '#test/harness/until.ts';
 
 const stack = new AsyncDisposableStack();

@@ -1,8 +1,8 @@
 /** Law 1 at its narrowest: nothing is acknowledged before the queue has it. */
 import { expect, it } from 'vitest';
+import type { IntakeProducer } from '#queue/intake-producer.ts';
 import { createMetrics } from '#runtime/metrics.ts';
-import { createIntake } from '#services/api/intake.ts';
-import type { IntakeProducer } from '#queue/producers.ts';
+import { createIntake } from '#services/api/ingest/intake.ts';
 
 const turns = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
@@ -17,16 +17,19 @@ it('a message is accepted once its batch is in Redis, and not before', async () 
     await written.promise;
   };
   const intake = createIntake(
-    { add } as IntakeProducer,
-    { partition: () => 0, partitions: 1 },
-    { now: () => 5 },
-    60_000,
-    createMetrics('test'),
+    {
+      producer: { add },
+      children: { partition: () => 0, partitions: 1 },
+      clock: { now: () => 5 },
+      retryMs: 60_000,
+      metrics: createMetrics('test'),
+    },
     stack,
   );
   let accepted = false;
   async function send(): Promise<void> {
-    await intake.submit({ k: 'sign', id: 'child', at: 5, release: '', tag: '', kind: 'poll' }, true);
+    const heartbeat = { kind: 'heartbeat', id: 'child', at: 5, release: '', shortId: '', by: 'poll' } as const;
+    await intake.submit(heartbeat, { retry: true });
     accepted = true;
   }
   const sent = send();

@@ -1,7 +1,7 @@
 /** The operator API. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sieveYml, sieveZip } from '#test/harness/release-files.ts';
-import { type Manager, startManager, TOKEN } from '#test/harness/stack.ts';
+import { sieveYml, sieveZip } from '#test/harness/plans/release-files.ts';
+import { type Manager, startManager, TOKEN } from '#test/harness/manager/stack.ts';
 import { until } from '#test/harness/until.ts';
 
 const stack = new AsyncDisposableStack();
@@ -217,6 +217,18 @@ describe('errors', () => {
       status,
       title: expect.any(String) as string,
       detail: expect.any(String) as string,
+    });
+  });
+
+  it('give the new name of a key that has another one now', async () => {
+    expect(await m.operator.problem('POST', '/releases/doc/revert', { release_held: true })).toMatchObject({
+      status: 400,
+      detail: 'the body: release_held: is called open_gates now',
+      errors: [{ path: 'release_held', message: 'is called open_gates now' }],
+    });
+    expect(await m.operator.problem('POST', '/releases/doc/start', { plan: { release_held: true } })).toMatchObject({
+      status: 422,
+      errors: [{ path: 'plan.release_held', message: 'is called open_gates_on_revert now' }],
     });
   });
 

@@ -1,10 +1,11 @@
 /** Starting: what is refused leaves nothing behind, and of two that are in one another's way one runs. */
+import { untilReady, type Client } from '#store/connection/client.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createKeys } from '#store/keys.ts';
-import { underLock } from '#store/lock.ts';
-import { type Client, connectRedis, untilReady } from '#store/redis.ts';
-import { createOperator } from '#test/harness/operator.ts';
-import { type Manager, startManager, TOKEN } from '#test/harness/stack.ts';
+import { createKeys } from '#store/layout/keys.ts';
+import { underLock } from '#store/connection/lock.ts';
+import { connectRedis } from '#store/connection/redis.ts';
+import { createOperator } from '#test/harness/manager/operator.ts';
+import { type Manager, startManager, TOKEN } from '#test/harness/manager/stack.ts';
 
 const stack = new AsyncDisposableStack();
 const keys = createKeys('uc');

@@ -1,6 +1,6 @@
 /** When cooperative children are asked to come again. */
 import { describe, expect, it } from 'vitest';
-import { createSteering } from '#services/api/steering.ts';
+import { createSteering } from '#services/api/overload/steering.ts';
 
 const at = (pressure: number) => createSteering({ pressure: () => pressure }, 30);
 const many = (next: () => string): number[] => Array.from({ length: 640 }, () => Number(next()));

@@ -1,13 +1,12 @@
 /** `choir` as operators type it, and what it tells scripts by its exit code. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startFleet } from '#services/simulator/fleet.ts';
+import { startFleet } from '#bin/simulate/fleet.ts';
+import { runChoir } from '#test/harness/manager/choir.ts';
 import { freePort } from '#test/harness/free-port.ts';
-import { type Manager, startManager, TOKEN } from '#test/harness/stack.ts';
+import { type Manager, startManager, TOKEN } from '#test/harness/manager/stack.ts';
 import { until } from '#test/harness/until.ts';
 
 const stack = new AsyncDisposableStack();
@@ -20,16 +19,8 @@ beforeAll(async () => {
 });
 afterAll(() => stack.disposeAsync());
 
-function run(args: string[], more: Record<string, string> = {}) {
-  const env = { PATH: process.env['PATH'] ?? '', CHOIR_URL: m.url, CHOIR_TOKEN: TOKEN, DATA_DIR: dir, ...more };
-  const child = spawn(process.execPath, ['bin/choir.js', ...args], { env });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
-  const done = once(child, 'close').then(([code]) => ({ code: code as number, out, err }));
-  return { child, done, output: () => out };
-}
+const run = (args: string[], more: Record<string, string> = {}) =>
+  runChoir(args, { CHOIR_URL: m.url, CHOIR_TOKEN: TOKEN, DATA_DIR: dir, ...more }, stack);
 const choir = (args: string[], more?: Record<string, string>) => run(args, more).done;
 
 /** A copy of the example under an id of its own. */
@@ -175,6 +166,24 @@ describe('mistakes', () => {
     expect((await choir(['list'], { CHOIR_URL: 'foo' })).err).toBe('CHOIR_URL is no http address: foo\n');
     const nowhere = { CHOIR_URL: `http://127.0.0.1:${await freePort()}` };
     expect((await choir(['simulate', '--children', '2', '--factor', '50', '--seconds', '1'], nowhere)).code).toBe(3);
+  });
+});
+
+describe('an option that has another name now', () => {
+  it.each([[['--release-held']], [['--release-held', '--reason', 'it leaks']]])(
+    'is refused in a sentence that gives the new name: %j',
+    async (options) => {
+      const refused = await choir(['revert', 'cli-1', ...options]);
+      expect([refused.code, refused.out]).toEqual([4, '']);
+      expect(refused.err).toMatch(/--release-held is called --open-gates now[^\n]*\n$/);
+    },
+  );
+
+  it('is not in the help, and the new one is', async () => {
+    const { code, out } = await choir(['revert', '--help']);
+    expect(code).toBe(0);
+    expect(out).toContain('--open-gates');
+    expect(out).not.toContain('--release-held');
   });
 });
 

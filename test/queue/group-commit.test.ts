@@ -16,7 +16,7 @@ function controlled(more: Partial<GroupCommitOptions> = {}) {
       return promise;
     },
     untilRetry: () => new Promise((resolve) => retries.push(resolve)),
-    holdMs: 60_000,
+    retryMs: 60_000,
     maxMessages: 100,
     maxBytes: 10_000,
     maxWaiting: 1000,
@@ -77,7 +77,7 @@ describe('group commit', () => {
     expect(batches).toEqual([['1', '2'], ['3', '4'], ['x'.repeat(50)], ['5']]);
   });
 
-  it('refuses at once what may not be held, and tries the rest again in its order', async () => {
+  it('refuses at once what may not be tried again, and tries the rest again in its order', async () => {
     const { lane, batches, next, fail, retries, arrival } = controlled();
     const poll = lane.submit('poll', false);
     const result = lane.submit('result', true);
@@ -93,8 +93,8 @@ describe('group commit', () => {
     await Promise.all([result, late]);
   });
 
-  it('gives up what was held for its time', async () => {
-    const { lane, fail, arrival } = controlled({ holdMs: 0 });
+  it('gives up what was tried again for its time', async () => {
+    const { lane, fail, arrival } = controlled({ retryMs: 0 });
     const result = lane.submit('result', true);
     await arrival();
     fail();

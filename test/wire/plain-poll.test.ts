@@ -1,9 +1,9 @@
 /** The check of polls without a schema says nothing that the schema doesn't. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { check, pollRequest } from '#wire/child.ts';
-import { plainPoll } from '#wire/plain-poll.ts';
-import { BERLIN_AREA } from '#test/harness/child-client.ts';
+import { check, pollRequest } from '#wire/child/requests.ts';
+import { plainPoll } from '#wire/child/plain-poll.ts';
+import { BERLIN_AREA } from '#test/harness/manager/child-client.ts';
 
 const odd = fc.oneof(
   fc.constantFrom<unknown>(null, true, '', '1', -1, 1.5, 1e10, [], {}, 'ä', 'a b', 'x'.repeat(129)),

@@ -1,9 +1,9 @@
 /** The fast check of results against the schema: null, or exactly what the schema makes of the same text. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SUMMARY } from '#test/harness/child-client.ts';
-import { check, resultRequest } from '#wire/child.ts';
-import { plainResult } from '#wire/plain-result.ts';
+import { SUMMARY } from '#test/harness/manager/child-client.ts';
+import { check, resultRequest } from '#wire/child/requests.ts';
+import { plainResult } from '#wire/child/plain-result.ts';
 
 /** A text of JSON whose objects are lists of members: keys may stand there twice, or be written with escapes. */
 type Members = readonly (readonly [key: string, json: string])[];

@@ -1,12 +1,13 @@
+import { PRESET_NAMES, PRESETS } from '#domain/plan/presets.ts';
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
-import { type Plan, PRESET_NAMES, PRESETS } from '#domain/plan.ts';
-import { faultlessPlan } from '#test/harness/arbitrary-plans.ts';
-import { sieveYml } from '#test/harness/release-files.ts';
+import { type Plan } from '#domain/plan/plan.ts';
+import { faultlessPlan } from '#test/harness/plans/arbitrary-plans.ts';
+import { sieveYml } from '#test/harness/plans/release-files.ts';
 import {
   abortRequest,
   ejectRequest,
@@ -18,12 +19,13 @@ import {
   revertRequest,
   skipRequest,
   startRequest,
-} from '#wire/operator.ts';
-import { readPlan } from '#wire/plan.ts';
-import { planKeys } from '#wire/plan-keys.ts';
-import { planView } from '#wire/plan-view.ts';
-import { readReleaseFile } from '#wire/release-file.ts';
-import { readReleaseYaml } from '#wire/release-yaml.ts';
+} from '#wire/operator/requests.ts';
+import { readPlan } from '#wire/plan/read-plan.ts';
+import { planKeys } from '#wire/plan/plan-keys.ts';
+import { planView } from '#wire/plan/plan-view.ts';
+import { readReleaseFile } from '#wire/release/release-file.ts';
+import { readReleaseYaml } from '#wire/release/release-yaml.ts';
+import { renamedKey } from '#wire/renamed.ts';
 
 const BASE: Plan = PRESETS['global-incremental'];
 const CUSTOM: Plan = { ...BASE, name: 'custom' };
@@ -102,7 +104,7 @@ describe('a plan', () => {
       },
       priority: -5,
       conflicts: 'allow',
-      release_held: true,
+      open_gates_on_revert: true,
     });
     expect(plan).toEqual({
       name: 'custom',
@@ -141,7 +143,7 @@ describe('a plan', () => {
       },
       priority: -5,
       conflicts: 'allow',
-      releaseHeld: true,
+      openGatesOnRevert: true,
       compensates: null,
     } satisfies Plan);
     expect(planView(plan)['locations']).toEqual({ regions: 2, outside: 'own' });
@@ -248,7 +250,7 @@ describe('a plan with faults', () => {
     [
       { wave_soka: '1m' },
       [
-        'wave_soka is no key here: there are name, target, locations, order, waves, wave_soak, stages, advance, failure, lost_after, stage_deadline, late_joiners, rate, priority, conflicts, release_held',
+        'wave_soka is no key here: there are name, target, locations, order, waves, wave_soak, stages, advance, failure, lost_after, stage_deadline, late_joiners, rate, priority, conflicts, open_gates_on_revert',
       ],
     ],
     [
@@ -409,7 +411,8 @@ describe('a plan with faults', () => {
     [{ priority: 1001 }, ['priority is a whole number from -1000 to 1000']],
     [{ priority: 0.5 }, ['priority is a whole number from -1000 to 1000']],
     [{ conflicts: 'ignore' }, ['conflicts is refuse or allow, not "ignore"']],
-    [{ release_held: 'yes' }, ['release_held is true or false']],
+    [{ open_gates_on_revert: 'yes' }, ['open_gates_on_revert is true or false']],
+    [{ release_held: true }, ['release_held is called open_gates_on_revert now']],
     [
       { name: 'all-at-once', advance: { soak: '5m' } },
       ['advance.soak each child is a location of its own and goes at its own pace: there is nothing to soak together'],
@@ -567,12 +570,19 @@ describe('requests of operators', () => {
     ['retry', retryRequest, { location: 'Berlin', children: ['a', 'b'] }],
     ['skip', skipRequest, { location: 'Berlin' }],
     ['eject', ejectRequest, { child: 'a' }],
-    ['revert', revertRequest, { location: 'Berlin', release_held: true }],
+    ['revert', revertRequest, { location: 'Berlin', open_gates: true }],
   ])('to %s take their keys, a version and a reason, and nothing else', (_, schema, keys) => {
     const whole = { ...keys, version: 7, reason: 'why not' };
     expect(schema.parse(whole)).toEqual(whole);
     for (const wrong of [{ extra: 1 }, { version: 'x' }, { version: -1 }, { reason: '' }, { reason: 'x'.repeat(1001) }])
       expect(schema.safeParse({ ...whole, ...wrong }).success).toBe(false);
+  });
+
+  it('refuse a key that has another name now, which is known', () => {
+    const { error } = revertRequest.safeParse({ release_held: true });
+    expect(error?.issues).toMatchObject([{ code: 'unrecognized_keys', keys: ['release_held'], path: [] }]);
+    expect(renamedKey('release_held')).toBe('open_gates');
+    expect([renamedKey('open_gates'), renamedKey('reason'), renamedKey('constructor')]).toEqual([null, null, null]);
   });
 
   it('need what they are about, and take at most 1000 children', () => {

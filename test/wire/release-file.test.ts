@@ -1,10 +1,10 @@
+import { compensationId, isCompensationId } from '#domain/rollout/compensation-id.ts';
+import { PRESET_NAMES, PRESETS } from '#domain/plan/presets.ts';
 import JSZip from 'jszip';
 import { describe, expect, it } from 'vitest';
 import { checkFunctionsZip, packFunctions } from '#bundle/functions-zip.ts';
-import { PRESET_NAMES, PRESETS } from '#domain/plan.ts';
-import { compensationId, isCompensationId } from '#domain/rollout.ts';
-import { sieveYml, sieveZip } from '#test/harness/release-files.ts';
-import { readReleaseFile } from '#wire/release-file.ts';
+import { sieveYml, sieveZip } from '#test/harness/plans/release-files.ts';
+import { readReleaseFile } from '#wire/release/release-file.ts';
 
 const read = (text: string) => readReleaseFile(Buffer.from(text));
 const LIMIT = 1024 * 1024;
@@ -40,7 +40,8 @@ describe('release.yml', () => {
       expect(read(sieveYml(id)).faults).toEqual([]);
     // The ids of those that are made are always of this kind.
     for (const release of ['a', 'a'.repeat(64)])
-      for (const n of [null, 1, 1_000]) expect(isCompensationId(compensationId({ release, tag: '7' }, n))).toBe(true);
+      for (const n of [null, 1, 1_000])
+        expect(isCompensationId(compensationId({ release, shortId: '7' }, n))).toBe(true);
   });
 
   it('takes a plan, by name or as a mapping', () => {
@@ -72,7 +73,7 @@ describe('release.yml', () => {
       'plan.waves is a whole number from 1 to 1000000, doubling, all, or a mapping with percent, not "0" (line 50)',
       'plan.advance.soka is no key here: there are quorum, min_children, soak, metrics, approval (line 53)',
       "plan.advance.quorum 95 can't be reached once the budget of failure.all is used: at most 90 (line 52)",
-      'plan.advance.approval.stages[1] "Test" is no WaitForSignal stage: children end it themselves, whoever approves (line 55)',
+      'plan.advance.approval.stages[1] "Test" is no WaitForSignal stage: children end it themselves, and an approval changes nothing (line 55)',
       'plan.advance.approval.stages[2] "Nowhere" is none of the stages (line 55)',
       'plan.advance.metrics "Canary" compares responseTime with Maximum: only medians and error rates are aggregated (line 54)',
     ]);

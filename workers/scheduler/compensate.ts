@@ -1,11 +1,11 @@
 /** Publishes and starts the release that takes another one back. Every step may be repeated, by any number of processes. */
 import { createHash } from 'node:crypto';
 import { compensationOf } from '#bundle/compensation.ts';
-import { publishedRollout, type Rollout, startRollout } from '#domain/rollout.ts';
-import { stagesOf } from '#domain/strategy-stages.ts';
+import { publishedRollout, type Rollout, startRollout } from '#domain/rollout/rollout.ts';
+import { stagesOf } from '#domain/rollout/stages.ts';
 import type { TickProducer } from '#queue/producers.ts';
-import type { Clock } from '#store/redis-clock.ts';
-import type { ReleaseStore } from '#store/release-store.ts';
+import type { Clock } from '#store/connection/redis-clock.ts';
+import type { ReleaseStore } from '#store/releases/release-store.ts';
 
 type Deps = {
   releases: ReleaseStore;
@@ -19,9 +19,9 @@ const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 export function createCompensator({ releases, ticks, clock }: Deps) {
   return async (rollout: Rollout, location: string | null): Promise<void> => {
     const original = await releases.release(rollout.release);
-    const place = location === null ? null : rollout.aside.find(({ id }) => id === location);
-    if (original === null || place === undefined) return;
-    const { strategy, yml, plan } = compensationOf(original.strategy, rollout, place);
+    const target = location === null ? null : rollout.withdrawn.find(({ id }) => id === location);
+    if (original === null || target === undefined) return;
+    const { strategy, yml, plan } = compensationOf(original.strategy, rollout, target);
     const { id } = strategy;
     const before = await releases.rollout(id);
     if (before !== null && before.plan.compensates !== rollout.release && before.state !== 'published')
@@ -30,8 +30,15 @@ export function createCompensator({ releases, ticks, clock }: Deps) {
       const zip = await releases.file(original.zip);
       if (zip === null) throw new Error(`the functions of release ${rollout.release} are gone`);
       const release = { id, strategy, publishedAt: clock.now(), yml: sha256(yml), zip: original.zip, warnings: [] };
-      const published = publishedRollout(id, await releases.nextTag(), stagesOf(strategy), plan, zip.length);
-      const outcome = await releases.publish(release, `${release.yml} ${original.zip}`, { yml, zip }, published, plan);
+      const published = publishedRollout({
+        release: id,
+        shortId: await releases.nextShortId(),
+        stages: stagesOf(strategy),
+        plan,
+        bundleBytes: zip.length,
+      });
+      const digest = `${release.yml} ${original.zip}`;
+      const outcome = await releases.publish({ release, digest, files: { yml, zip }, rollout: published, plan });
       if (outcome === 'different')
         throw new Error(`another release was published as ${id}: it can't take this one back`);
     }
@@ -41,6 +48,6 @@ export function createCompensator({ releases, ticks, clock }: Deps) {
     const now = clock.now();
     if ((await releases.write(current, startRollout(current, plan, now, now), plan)) === false) return;
     await ticks.schedule(id);
-    await releases.look(id);
+    await releases.requestTick(id);
   };
 }

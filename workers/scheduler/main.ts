@@ -11,6 +11,6 @@ await runRole(async (stack) => {
   const metrics = createMetrics('scheduler', stack);
   let ready = (): string | null => 'starting';
   const port = await serveHealth(config, () => ready(), metrics, stack);
-  ({ ready } = await startScheduler(config, config.redisUrl ?? '', log, metrics, stack));
+  ({ ready } = await startScheduler({ config, address: config.redisUrl ?? '', log, metrics }, stack));
   log.info({ port }, 'the scheduler is at work');
 });

@@ -1,5 +1,5 @@
 /** What a tick changed, for the log. */
-import type { Rollout } from '#domain/rollout.ts';
+import type { Rollout } from '#domain/rollout/rollout.ts';
 import type { Logger } from '#runtime/log.ts';
 
 export function createReporter(log: Logger) {
@@ -14,9 +14,9 @@ export function createReporter(log: Logger) {
       if (held !== undefined && was?.held === undefined)
         log.warn({ release, version, location: id, reason: held }, 'location held: the others go on');
     }
-    const aside = new Map(before.aside.map((each) => [each.n, each.as]));
-    for (const { id, n, as, reason } of after.aside)
-      if (aside.get(n) !== as) log.warn({ release, version, location: id, as, reason }, 'location set aside');
+    const withdrawn = new Map(before.withdrawn.map((each) => [each.n, each.as]));
+    for (const { id, n, as, reason } of after.withdrawn)
+      if (withdrawn.get(n) !== as) log.warn({ release, version, location: id, as, reason }, 'location withdrawn');
   }
 
   return (before: Rollout, after: Rollout): void => {

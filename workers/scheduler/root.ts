@@ -1,10 +1,8 @@
 /** The scheduler: ticks every unfinished rollout. */
 import { QUEUES, type TickJob, tickJob } from '#queue/catalogue.ts';
 import { consume } from '#queue/consumers.ts';
-import { createTickProducer, createWalkProducer } from '#queue/producers.ts';
-import type { Config } from '#runtime/config.ts';
-import type { Logger } from '#runtime/log.ts';
-import type { Metrics } from '#runtime/metrics.ts';
+import { createEnrolmentProducer, createTickProducer } from '#queue/producers.ts';
+import type { RoleOptions, Running } from '#runtime/role.ts';
 import { openBase } from '#store/open.ts';
 import { createCompensator } from './compensate.ts';
 import { createEarlyTicks } from './early-ticks.ts';
@@ -14,19 +12,16 @@ const ROLLOUTS_AT_ONCE = 8;
 const RECONCILE_MS = 5_000;
 
 export async function startScheduler(
-  config: Config,
-  address: string,
-  log: Logger,
-  metrics: Metrics,
+  { config, address, log, metrics }: RoleOptions,
   stack: AsyncDisposableStack,
-): Promise<{ ready(): string | null }> {
-  const base = await openBase(config, address, 'work', log, stack);
+): Promise<Running> {
+  const base = await openBase({ config, address, purpose: 'work', log }, stack);
   const { client, keys, releases } = base;
-  const queues = await base.connect();
-  const ticks = await createTickProducer(queues, keys, stack);
-  const walks = await createWalkProducer(queues, keys, stack);
+  const connection = await base.connect();
+  const ticks = await createTickProducer(connection, keys, stack);
+  const enrolmentJobs = await createEnrolmentProducer(connection, keys, stack);
   const compensate = createCompensator({ ...base, ticks });
-  const tick = createTicker({ ...base, walks, ticks, compensate, metrics, log });
+  const tick = createTicker({ ...base, enrolmentJobs, ticks, compensate, metrics, log });
 
   consume<TickJob>(
     {
@@ -35,15 +30,14 @@ export async function startScheduler(
       concurrency: ROLLOUTS_AT_ONCE,
       process: (job) => tick(tickJob.parse(job.data).release),
     },
-    queues,
-    log,
+    { connection, log },
     stack,
   );
 
   const early = createEarlyTicks(tick, log, stack);
   const subscriber = await base.connect('listen');
-  subscriber.on('message', (_channel: string, release: string) => early.look(release));
-  await subscriber.subscribe(keys.looks);
+  subscriber.on('message', (_channel: string, release: string) => early.request(release));
+  await subscriber.subscribe(keys.tickRequests);
 
   /** Whatever became of the jobs: every unfinished rollout has a job scheduler. */
   async function reconcile(): Promise<void> {
@@ -51,7 +45,7 @@ export async function startScheduler(
     for (const release of await releases.unfinished())
       if (!scheduled.has(release)) {
         await ticks.schedule(release);
-        early.look(release);
+        early.request(release);
       }
   }
   await reconcile();

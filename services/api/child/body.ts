@@ -1,7 +1,7 @@
 /** A bounded reader of small JSON bodies: no general parser on the routes that a fleet calls every second. */
 import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
-import { check } from '#wire/child.ts';
+import { check } from '#wire/child/requests.ts';
 import { ChildError } from './errors.ts';
 
 /** So much of a body that is too large is read all the same: a client that is still sending would miss its answer. */

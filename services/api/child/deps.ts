@@ -1,19 +1,16 @@
 import type { ParameterizedContext } from 'koa';
-import type { IntakeMessage } from '#queue/message.ts';
 import type { Config } from '#runtime/config.ts';
-import type { ChildStore } from '#store/child-store.ts';
-import type { Clock } from '#store/redis-clock.ts';
-import type { FileCache } from '../file-cache.ts';
-import type { Hold } from '../hold.ts';
-import type { LoadGuard } from '../load-guard.ts';
-import type { Moves } from '../moves.ts';
-import type { ReleaseCache } from '../release-cache.ts';
-import type { Signs } from '../signs.ts';
-import type { Steering } from '../steering.ts';
-import type { Waiting } from '../waiting.ts';
-
-/** Puts a message into the queue of its child's partition; resolved once it's there (law 1). */
-export type Intake = { submit(message: IntakeMessage, hold: boolean): Promise<void> };
+import type { ChildStore } from '#store/children/child-store.ts';
+import type { Clock } from '#store/connection/redis-clock.ts';
+import type { FileCache } from '../cache/file-cache.ts';
+import type { ReleaseCache } from '../cache/release-cache.ts';
+import type { Heartbeats } from '../ingest/heartbeats.ts';
+import type { Intake } from '../ingest/intake.ts';
+import type { ChildChanges } from '../long-poll/child-changes.ts';
+import type { LongPoll } from '../long-poll/long-poll.ts';
+import type { LoadGuard } from '../overload/load-guard.ts';
+import type { RedisRetry } from '../overload/redis-retry.ts';
+import type { Steering } from '../overload/steering.ts';
 
 /** What the handlers of the child endpoints need. */
 export type ChildDeps = {
@@ -22,13 +19,13 @@ export type ChildDeps = {
   cache: ReleaseCache;
   files: FileCache;
   intake: Intake;
-  signs: Signs;
-  look(release: string): Promise<void>;
+  heartbeats: Heartbeats;
+  requestTick(release: string): Promise<void>;
   load: LoadGuard;
-  hold: Hold;
+  redisRetry: RedisRetry;
   clock: Clock;
-  moves: Moves;
-  waiting: Waiting;
+  childChanges: ChildChanges;
+  longPoll: LongPoll;
   steering: Steering;
 };
 

@@ -1,7 +1,7 @@
 /** `GET /release` and `GET /release/functions/{id}`: served from memory, by digest, with ETag, Range and 304. */
 import type { ParameterizedContext } from 'koa';
 import parseRange from 'range-parser';
-import { check, releasePath, releaseQuery } from '#wire/child.ts';
+import { check, releasePath, releaseQuery } from '#wire/child/requests.ts';
 import type { ChildDeps, ChildHandler } from './deps.ts';
 import { ChildError } from './errors.ts';
 
@@ -11,12 +11,12 @@ type File = { body: Buffer; etag: string; type: string; name: string };
  * The strategy. A GET that is answered 200, 206 or 304 is a download and moves the child to Doing, in Redis, before the
  * answer is sent; a HEAD changes nothing.
  */
-export function releaseHandler({ children, cache, files, hold }: ChildDeps): ChildHandler {
+export function releaseHandler({ children, cache, files, redisRetry }: ChildDeps): ChildHandler {
   return async (ctx) => {
     const query = check(releaseQuery, { childID: ctx.query['childID'], releaseID: ctx.query['releaseID'] });
     if ('fault' in query) throw new ChildError(400, query.fault);
     const { childID, releaseID } = query.data;
-    await hold(async () => {
+    await redisRetry(async () => {
       const entry = await cache.get(releaseID);
       if (entry === null) throw new ChildError(404, `releaseID: there is no release ${releaseID}`);
       const body = await files.get(entry.release.yml);
@@ -29,7 +29,7 @@ export function releaseHandler({ children, cache, files, hold }: ChildDeps): Chi
       });
       const enrolled =
         ctx.method === 'HEAD' || !served
-          ? (await children.head(entry.rollout.tag, childID)) !== null
+          ? (await children.head(entry.rollout.shortId, childID)) !== null
           : (await children.download(childID, entry.rollout)).code === 'ok';
       if (!enrolled) {
         for (const header of ['ETag', 'Accept-Ranges', 'Content-Range', 'Content-Disposition']) ctx.remove(header);
@@ -40,13 +40,13 @@ export function releaseHandler({ children, cache, files, hold }: ChildDeps): Chi
   };
 }
 
-/** The functions. Whoever knows the release's id may have them. */
-export function functionsHandler({ cache, files, hold }: ChildDeps): ChildHandler {
+/** The functions. A client that knows the release's id may have them. */
+export function functionsHandler({ cache, files, redisRetry }: ChildDeps): ChildHandler {
   return async (ctx) => {
     const path = check(releasePath, ctx['params']);
     if ('fault' in path) throw new ChildError(400, path.fault);
     const id = path.data.release_id;
-    await hold(async () => {
+    await redisRetry(async () => {
       const entry = await cache.get(id);
       if (entry === null) throw new ChildError(404, `release_id: there is no release ${id}`);
       const body = await files.get(entry.release.zip);
@@ -58,10 +58,10 @@ export function functionsHandler({ cache, files, hold }: ChildDeps): ChildHandle
 }
 
 /**
- * Whether the client holds this very file. Koa's own check answers 200 to a client that sends Cache-Control: no-cache
+ * Whether the client has this very file. Koa's own check answers 200 to a client that sends Cache-Control: no-cache
  * with its If-None-Match, as fetch does.
  */
-const isHeld = (condition: string, etag: string): boolean =>
+const hasIt = (condition: string, etag: string): boolean =>
   condition.trim() === '*' || condition.split(',').some((each) => each.trim().replace(/^W\//, '') === `"${etag}"`);
 
 /** Fills the answer in; false where the range can't be satisfied. */
@@ -71,7 +71,7 @@ function serve(ctx: ParameterizedContext, { body, etag, type, name }: File): boo
   ctx.set('Cache-Control', 'private, no-cache');
   ctx.set('Content-Disposition', `${type.startsWith('text/') ? 'inline' : 'attachment'}; filename="${name}"`);
   ctx.status = 200;
-  if (isHeld(ctx.get('If-None-Match'), etag)) {
+  if (hasIt(ctx.get('If-None-Match'), etag)) {
     ctx.status = 304;
     return true;
   }

@@ -1,20 +1,20 @@
 /**
  * The three endpoints that a fleet calls every second, as functions from a body's text to the answer's text. The router
- * and the hot path (hot.ts) both answer by these.
+ * and the hot path (hot-path.ts) both answer by these.
  */
 import type { ChildDeps } from './deps.ts';
 import { createEndStage, NO } from './end-stage.ts';
 import { createPoll } from './poll.ts';
 import { createResult } from './result.ts';
-import type { Kind } from '../load-guard.ts';
-import type { Gone } from '../waiting.ts';
+import type { Kind } from '../overload/load-guard.ts';
+import type { OnGone } from '../long-poll/long-poll.ts';
 
 export type Endpoint = {
   path: string;
   /** How soon it's refused under load. */
   kind: Kind;
   /** The text of the answer, empty for none; or throws what is wrong with the request. */
-  answer(text: string, gone: Gone): Promise<string>;
+  answer(text: string, onGone: OnGone): Promise<string>;
   /** The same from memory, for some requests: tried first. */
   instantly(text: string): string | null;
   /** Seconds after which a cooperative child asks again; null where the answer gives it something to do. */

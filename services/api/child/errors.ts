@@ -1,8 +1,8 @@
 /** Errors of the child endpoints: one line of text. A JSON error would make an agent take the id `""` for good. */
+import { isTransient } from '#store/connection/errors.ts';
 import type { Middleware } from 'koa';
 import type { Logger } from '#runtime/log.ts';
 import { NotAccepted } from '#queue/group-commit.ts';
-import { isTransient } from '#store/redis.ts';
 
 export class ChildError extends Error {
   override name = 'ChildError';

@@ -12,7 +12,7 @@ export function childRoutes(deps: ChildDeps, endpoints: readonly Endpoint[]): Ro
     router.post(path, async (ctx) => {
       if (deps.load.refuses(kind)) throw new ChildError(503, OVERLOADED);
       const text = await readText(ctx.req, deps.config.bodyLimit);
-      const body = await answer(text, (gone) => ctx.res.once('close', gone));
+      const body = await answer(text, (callback) => ctx.res.once('close', callback));
       ctx.status = 200;
       if (body !== '') ctx.type = 'application/json';
       const again = askAgain(body);

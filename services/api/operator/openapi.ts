@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, from the routes themselves. */
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
-import { problem, PROBLEMS, type ProblemCode } from '#wire/problem.ts';
+import { problem, PROBLEMS, type ProblemCode } from '#wire/operator/problem.ts';
 import type { OperatorRoute } from './route.ts';
 
 export function openApiDocument(routes: readonly OperatorRoute[], version: string) {

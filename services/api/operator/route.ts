@@ -1,4 +1,5 @@
 /** One object per call: it checks what comes in, answers, and yields the OpenAPI document. */
+import { isTransient } from '#store/connection/errors.ts';
 import { timingSafeEqual } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { Router } from '@koa/router';
@@ -7,9 +8,9 @@ import { koaBody } from 'koa-body';
 import { z } from 'zod';
 import { NotAccepted } from '#queue/group-commit.ts';
 import type { Logger } from '#runtime/log.ts';
-import { isTransient } from '#store/redis.ts';
 import { pathText } from '#wire/path.ts';
-import { type ProblemCode, ProblemError } from '#wire/problem.ts';
+import { renamedKey } from '#wire/renamed.ts';
+import { type ProblemCode, ProblemError } from '#wire/operator/problem.ts';
 
 type Input<P, Q, B> = { params: P; query: Q; body: B; ctx: Context };
 
@@ -81,13 +82,21 @@ function bodyOf(ctx: Context): unknown {
 function check<T extends z.ZodType>(schema: T, value: unknown, where: string): z.infer<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map(({ path, message }) => ({ path: pathText(path), message }));
+  const errors = parsed.error.issues.flatMap(findings);
   const first = errors[0];
   throw new ProblemError(
     'bad-request',
     `${where}: ${first?.path === '' ? '' : `${first?.path}: `}${first?.message}`,
     errors,
   );
+}
+
+/** A key that had another name is told the new one. */
+function findings(issue: z.core.$ZodIssue): { path: string; message: string }[] {
+  const { path, message } = issue;
+  const renamed = issue.code === 'unrecognized_keys' ? issue.keys.filter((key) => renamedKey(key) !== null) : [];
+  if (renamed.length === 0) return [{ path: pathText(path), message }];
+  return renamed.map((key) => ({ path: pathText([...path, key]), message: `is called ${renamedKey(key)} now` }));
 }
 
 export function problems(log: Logger): Middleware {
