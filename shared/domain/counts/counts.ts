@@ -83,8 +83,7 @@ function addList(sum: number[], list: readonly number[], factor: 1 | -1): void {
 
 export function addCounts(all: Iterable<Counts>): MutableCounts {
   const sum = newCounts();
-  // Most locations have no late joiners, and a tick adds the counts of ten thousand of them.
-  for (const counts of all) if (counts !== NO_COUNTS) addTo(sum, counts, 1);
+  for (const counts of all) addTo(sum, counts, 1);
   return sum;
 }
 

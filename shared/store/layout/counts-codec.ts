@@ -5,11 +5,15 @@
 import { type Counts, type MutableCounts, newCounts, NO_COUNTS, sketchIn, stageIn } from '#domain/counts/counts.ts';
 import { METRICS, type Metric } from '#domain/counts/sketch.ts';
 
-/** Fields and values, in turn, as HGETALL gives them in a script. */
-export function parseRows(rows: readonly string[]): Counts {
-  if (rows.length === 0) return NO_COUNTS;
+/**
+ * What several hashes add up to, each as fields and values in turn, as HGETALL gives them in a script. They are added as they are
+ * read: a tick reads a hundred thousand of them, and a value of its own for each costs more than the reading.
+ */
+export function sumRows(hashes: readonly (readonly string[])[]): Counts {
+  if (hashes.every((rows) => rows.length === 0)) return NO_COUNTS;
   const counts = newCounts();
-  for (let i = 0; i < rows.length; i += 2) addField(counts, rows[i] ?? '', Number(rows[i + 1]));
+  for (const rows of hashes)
+    for (let i = 0; i < rows.length; i += 2) addField(counts, rows[i] ?? '', Number(rows[i + 1]));
   return counts;
 }
 
@@ -21,33 +25,39 @@ export function parseCounts(hash: Readonly<Record<string, string>>): Counts {
 
 const isMetric = (name: string): name is Metric => (METRICS as readonly string[]).includes(name);
 
+function addAt(list: number[], i: number, n: number): void {
+  list[i] = (list[i] ?? 0) + n;
+}
+
 function addField(counts: MutableCounts, field: string, n: number): void {
   const rest = field.slice(1);
   switch (field.charAt(0)) {
     case '@':
       return;
     case 'n':
-      counts.enrolled = n;
+      counts.enrolled += n;
       return;
     case 'r':
-      counts.byStatus[Number(rest)] = n;
+      addAt(counts.byStatus, Number(rest), n);
       return;
     case 'm':
-      counts.byFlags[Number(rest)] = n;
+      addAt(counts.byFlags, Number(rest), n);
       return;
     case 'd':
-      stageIn(counts, Number(rest)).doneWith = n;
+      stageIn(counts, Number(rest)).doneWith += n;
       return;
     case 's': {
       const dot = rest.indexOf('.');
-      stageIn(counts, Number(rest.slice(0, dot))).byStatus[Number(rest.slice(dot + 1))] = n;
+      addAt(stageIn(counts, Number(rest.slice(0, dot))).byStatus, Number(rest.slice(dot + 1)), n);
       return;
     }
     default: {
       const [dot, colon] = [field.indexOf('.'), field.indexOf(':')];
       const metric = field.slice(dot + 1, colon);
-      if (isMetric(metric))
-        sketchIn(stageIn(counts, Number(field.slice(0, dot))), metric).set(field.slice(colon + 1), n);
+      if (!isMetric(metric)) return;
+      const sketch = sketchIn(stageIn(counts, Number(field.slice(0, dot))), metric);
+      const bucket = field.slice(colon + 1);
+      sketch.set(bucket, (sketch.get(bucket) ?? 0) + n);
     }
   }
 }

@@ -1,11 +1,11 @@
 /** Counts as they stand in Redis, partition by partition. */
-import { addCounts, type Counts, NO_COUNTS } from '#domain/counts/counts.ts';
+import type { Counts } from '#domain/counts/counts.ts';
 import { ALL } from '#domain/plan/plan.ts';
 import { isByCohorts, membershipToken } from '#domain/rollout/membership.ts';
 import type { LocationRef, Rollout } from '#domain/rollout/rollout.ts';
 import type { Client } from '#store/connection/client.ts';
 import { runScript } from '#store/connection/script.ts';
-import { parseCounts, parseRows } from '#store/layout/counts-codec.ts';
+import { parseCounts, sumRows } from '#store/layout/counts-codec.ts';
 import type { Keys } from '#store/layout/keys.ts';
 
 /** Locations in one Lua call: Redis serves nobody else meanwhile. */
@@ -14,7 +14,10 @@ const AT_ONCE = 200;
 /** `left`: children that are still to be enrolled. */
 export type LocationSums = { left: number; counts: Counts; late: Counts };
 
-const NOBODY: LocationSums = { left: 0, counts: NO_COUNTS, late: NO_COUNTS };
+/** The same in one partition, as Redis gives it. */
+type Row = [left: number, counts: string[], late: string[]];
+
+const NO_ROW: Row = [0, [], []];
 
 type Of = Pick<Rollout, 'release' | 'plan'>;
 
@@ -27,18 +30,18 @@ export function createLocationCounts(client: Client, keys: Keys, partitions: num
     { release, plan }: Of,
     locations: readonly LocationRef[],
     waiting: boolean,
-  ): Promise<LocationSums[]> {
+  ): Promise<Row[]> {
     // In waves of children all of them wait together.
     const kind = !waiting ? '' : isByCohorts(plan) ? 'all' : 'own';
     const key = kind === 'own' ? keys.todo(p, release, '') : keys.order(p, release);
-    const found: LocationSums[] = [];
+    const found: Row[] = [];
     for (let from = 0; from < locations.length; from += AT_ONCE) {
       const some = locations.slice(from, from + AT_ONCE).flatMap(({ n, id }) => [n, id]);
       const rows = (await runScript(client, 'read-locations', {
         keys: { agg: keys.agg(p, release) },
         args: [keys.aggOf(p, release, ''), kind, key, ...some],
-      })) as [number, string[], string[]][];
-      for (const [left, counts, late] of rows) found.push({ left, counts: parseRows(counts), late: parseRows(late) });
+      })) as Row[];
+      found.push(...rows);
     }
     return found;
   }
@@ -50,13 +53,13 @@ export function createLocationCounts(client: Client, keys: Keys, partitions: num
       const all = await Promise.all(Array.from({ length: partitions }, (_, p) => read(p, rollout, locations, true)));
       return new Map(
         locations.map(({ id }, i) => {
-          const parts = all.map((part) => part[i] ?? NOBODY);
+          const rows = all.map((part) => part[i] ?? NO_ROW);
           return [
             id,
             {
-              left: parts.reduce((sum, { left }) => sum + left, 0),
-              counts: addCounts(parts.map(({ counts }) => counts)),
-              late: addCounts(parts.map(({ late }) => late)),
+              left: rows.reduce((sum, [left]) => sum + left, 0),
+              counts: sumRows(rows.map(([, counts]) => counts)),
+              late: sumRows(rows.map(([, , late]) => late)),
             },
           ];
         }),
@@ -67,8 +70,8 @@ export function createLocationCounts(client: Client, keys: Keys, partitions: num
     async inPartition(p: number, rollout: Of, location: LocationRef | null): Promise<Counts> {
       if (location === null || membershipToken(location, rollout.plan, false) === ALL)
         return parseCounts(await client.hgetall(keys.agg(p, rollout.release)));
-      const [found = NOBODY] = await read(p, rollout, [location], false);
-      return addCounts([found.counts, found.late]);
+      const [[, counts, late] = NO_ROW] = await read(p, rollout, [location], false);
+      return sumRows([counts, late]);
     },
   };
 }
